@@ -1,0 +1,20 @@
+export * from './block-source.ts';
+export { BytesSource } from './bytes-source.ts';
+export {
+  asRestoreError,
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorPlace,
+  isRestoreError,
+  RestoreError,
+  type RestoreErrorOptions,
+  throwIfAborted,
+} from './errors.ts';
+export type { FileOpener } from './file-access.ts';
+export { type CacheOptions, cache } from './filters/cache.ts';
+export { concat } from './filters/concat.ts';
+export { type Fault, faulty } from './filters/faulty.ts';
+export { type ReadaheadOptions, readahead } from './filters/readahead.ts';
+export { slice } from './filters/slice.ts';
+export * as layout from './layout.ts';
+export { isAllZero, zeroView } from './zeros.ts';
