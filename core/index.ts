@@ -1,3 +1,4 @@
+export { type Address, checkMachineName, nearest, parseAddress } from './address.ts';
 export * from './block-source.ts';
 export { BytesSource } from './bytes-source.ts';
 export {

@@ -1,0 +1,88 @@
+import { RestoreError } from './errors.ts';
+
+/**
+ * Anything in a repository by one name: `machine@point[/disk[/volume]][:/path]`. `point` is
+ * `latest`, an RFC 3339 time or a prefix of one, or an id prefix.
+ */
+export interface Address {
+  readonly machine: string;
+  readonly point?: string;
+  readonly disk?: string;
+  readonly volume?: string;
+  /** Absolute, with its leading slash. */
+  readonly path?: string;
+}
+
+/** Machine names: what fits into an address, a file name and a log line without quoting. */
+const MACHINE_NAME = /^[^\s@/:\\\p{C}]{1,255}$/u;
+
+/** @throws RestoreError `INVALID` with what is wrong and how an address looks. */
+export function parseAddress(text: string): Address {
+  const pathAt = text.indexOf(':/');
+  const place = pathAt < 0 ? text : text.slice(0, pathAt);
+  const at = place.indexOf('@');
+  const machine = at < 0 ? place : place.slice(0, at);
+  checkMachineName(machine);
+  if (at < 0) {
+    if (pathAt >= 0) throw malformed(text, 'a path needs a restore point');
+    return { machine };
+  }
+  const [point = '', disk, ...volume] = place.slice(at + 1).split('/');
+  if (point === '') throw malformed(text, 'nothing stands behind the @');
+  if (disk === '' || volume.includes('')) throw malformed(text, 'a part between slashes is empty');
+  return {
+    machine,
+    point,
+    ...(disk === undefined ? {} : { disk }),
+    ...(volume.length === 0 ? {} : { volume: volume.join('/') }),
+    ...(pathAt < 0 ? {} : { path: text.slice(pathAt + 1) }),
+  };
+}
+
+/** @throws RestoreError `INVALID` unless `name` can name a machine. */
+export function checkMachineName(name: string): void {
+  if (MACHINE_NAME.test(name)) return;
+  throw new RestoreError('INVALID', 'not a machine name', {
+    where: { found: JSON.stringify(name) },
+    hint: 'Use 1 to 255 characters without blanks, @, /, \\ and :.',
+  });
+}
+
+/** The names most like `wanted`, best first, for "did you mean". */
+export function nearest(wanted: string, names: Iterable<string>, most = 3): string[] {
+  const limit = Math.max(2, Math.ceil(wanted.length / 2));
+  return [...new Set(names)]
+    .map((name) => ({ name, distance: distanceOf(wanted.toLowerCase(), name.toLowerCase()) }))
+    .filter(({ distance }) => distance <= limit)
+    .sort((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1))
+    .slice(0, most)
+    .map(({ name }) => name);
+}
+
+/** Levenshtein's distance, where a prefix counts as near. */
+function distanceOf(a: string, b: string): number {
+  if (a !== '' && (b.startsWith(a) || a.startsWith(b))) return 1;
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const same = a[i - 1] === b[j - 1] ? 0 : 1;
+      next.push(
+        Math.min(
+          (row[j] as number) + 1,
+          (next[j - 1] as number) + 1,
+          (row[j - 1] as number) + same,
+        ),
+      );
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}
+
+function malformed(text: string, why: string): RestoreError {
+  return new RestoreError('INVALID', `not an address: ${why}`, {
+    where: { found: text },
+    hint: 'Write machine@point[/disk[/volume]][:/path], for example web01@latest/disk0.',
+  });
+}

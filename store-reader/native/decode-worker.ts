@@ -1,0 +1,54 @@
+/** A decoding thread of {@link DecodePool}. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { ErrorCode, ErrorPlace } from '../../core/index.ts';
+import { DirectoryBackend } from '../backends/directory.ts';
+import { type DecodeRequest, type DecodeResult, InlineDecoder } from './decoder.ts';
+import { KeyRing } from './keys.ts';
+import { Sealer } from './seal.ts';
+
+export interface DecodeWorkerData {
+  readonly location: string;
+  readonly repositoryId: string;
+  /** Master key of an encrypted repository. */
+  readonly master: Uint8Array | undefined;
+  /** Prove every block's full id. */
+  readonly checkIds: boolean;
+}
+
+/** A result as it crosses threads; errors do not survive structured clone whole. */
+export type SerializedResult = Uint8Array | SerializedError;
+interface SerializedError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly where: ErrorPlace;
+  readonly hint: string | undefined;
+}
+
+if (parentPort !== null) serve(parentPort, workerData as DecodeWorkerData);
+
+function serve(port: NonNullable<typeof parentPort>, data: DecodeWorkerData): void {
+  const keys = data.master === undefined ? undefined : new KeyRing(data.master, data.repositoryId);
+  const backend = new DirectoryBackend(data.location);
+  const decoder = new InlineDecoder(backend, new Sealer(keys), data.checkIds);
+  port.on('message', ({ number, batch }: { number: number; batch: DecodeRequest[] }) => {
+    void decoder.decode(batch).then((decoded) => {
+      const results = decoded.map(serialize);
+      port.postMessage({ number, results }, transferable(results));
+    });
+  });
+}
+
+function serialize(result: DecodeResult): SerializedResult {
+  if (result instanceof Uint8Array) return result;
+  const { code, message, where, hint } = result;
+  return { code, message, where, hint };
+}
+
+/** Each result owns its memory, so that handing it over costs no copy. */
+function transferable(results: readonly SerializedResult[]): ArrayBuffer[] {
+  const buffers: ArrayBuffer[] = [];
+  for (const result of results) {
+    if (result instanceof Uint8Array) buffers.push(result.buffer as ArrayBuffer);
+  }
+  return buffers;
+}
