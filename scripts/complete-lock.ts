@@ -77,7 +77,9 @@ function isLocked(file: LockFile, parentPath: string, name: string): boolean {
 function entryFor(name: string, range: string, parent: LockEntry): LockEntry {
   const tokens = name.split(/[/-]/);
   const os = OPERATING_SYSTEMS.filter((system) => tokens.includes(system));
-  const cpu = PROCESSORS.filter((processor) => tokens.some((token) => isProcessor(token, processor)));
+  const cpu = PROCESSORS.filter((processor) =>
+    tokens.some((token) => isProcessor(token, processor)),
+  );
   const libc = tokens.includes('musl') ? ['musl'] : [];
   if (os.length === 0 && cpu.length === 0 && name !== 'fsevents') {
     throw new Error(`${name}: its name does not say which platform it is for; add it by hand`);

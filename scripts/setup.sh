@@ -101,7 +101,7 @@ explain_missing() {
 # leaves the old node_modules or the new one, never half of one.
 install_npm_packages() {
   stamp=node_modules/.rehydrate-setup
-  wanted_stamp=$(cat package.json package-lock.json .npmrc | sha256sum | cut -d ' ' -f 1)
+  wanted_stamp=$(cat package-lock.json .npmrc | sha256sum | cut -d ' ' -f 1)
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted_stamp" ]; then return 0; fi
   command -v npm >/dev/null 2>&1 || fail "npm is not on PATH"
   say "installing npm packages (npm $(npm --version 2>/dev/null), Node $(node --version))"

@@ -1,0 +1,53 @@
+# Two commands do everything: `make demo` shows Rehydrate at work, `make test` checks it.
+# Both set up what is missing first (scripts/setup.sh).
+
+NODE := node_modules/.bin/node --disable-warning=ExperimentalWarning
+TEST := $(NODE) scripts/test.ts
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup setup-demo check unit tooling golden fuzz e2e bench build format clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: setup-demo ## make two machines, capture them, and open their disks
+	@$(NODE) demo/run.ts
+
+test: setup ## run every check and every test
+	@$(TEST)
+
+setup: ## install what the tests and the demo need
+	@scripts/setup.sh test
+
+setup-demo:
+	@scripts/setup.sh demo
+
+check: setup ## types, lint, import boundaries, format, dead code
+	@$(TEST) checks
+
+unit: setup ## the unit tests
+	@$(TEST) unit
+
+tooling: setup ## the tests of lint, style and set-up
+	@$(TEST) tooling
+
+golden: setup ## results against those of independent tools
+	@$(TEST) golden
+
+fuzz: setup ## hostile input
+	@$(TEST) fuzz
+
+e2e: setup ## whole programs against real clients
+	@$(TEST) e2e
+
+bench: setup ## speed, against other programs
+	@$(NODE) bench/run.ts
+
+build: setup ## compile to dist/, for publishing
+	@$(NODE) scripts/build.ts
+
+format: setup ## format the code
+	@node_modules/.bin/biome format --write
+
+clean: ## remove what was built and installed
+	rm -rf dist .cache node_modules
