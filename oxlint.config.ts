@@ -161,7 +161,7 @@ export default defineConfig({
       },
     },
     {
-      files: ['cli/**', 'server/**', 'scripts/**', 'bench/**', 'demo/**', '*.ts'],
+      files: ['cli/**', 'server/**', 'scripts/**', 'bench/**', 'demo/**'],
       rules: { 'no-console': 'off' },
     },
   ],

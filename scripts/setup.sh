@@ -56,7 +56,8 @@ install_system_packages() {
 
 # The names in the list for this scope whose probe finds nothing.
 missing_packages() {
-  while read -r package needed_by probe reason; do
+  # The second test keeps a last line that has no line end.
+  while read -r package needed_by probe reason || [ -n "$package" ]; do
     case $package in '' | '#'*) continue ;; esac
     [ -n "$reason" ] || fail "scripts/system-packages.txt: $package has no reason"
     [ "$needed_by" = demo ] || [ "$scope" = test ] || continue
