@@ -1,0 +1,8 @@
+/** The public door of `parsers/`. */
+export {
+  IMAGE_FORMATS,
+  type ImageFormat,
+  type OpenImage,
+  type OpenImageOptions,
+} from './image/image.ts';
+export { openImage } from './image/open.ts';
