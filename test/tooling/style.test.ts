@@ -69,7 +69,7 @@ describe('sources', () => {
 
   it('leave no test focused, switched off or to be done', () => {
     const marks = new RegExp(
-      String.raw`\b(it|test|describe|suite|bench)(\.\w+)*\.(only|skip|todo)\b\(`,
+      String.raw`\b(it|test|describe|suite|bench)(\.\w+)*\.(only|skip|skipIf|runIf|todo|fails)\b\(`,
     );
     expect(linesMatching(sources, marks)).toEqual([]);
   });
