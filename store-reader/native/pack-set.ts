@@ -24,7 +24,7 @@ export function cutPackSet(packs: Iterable<string>): Uint8Array[] {
 }
 
 /**
- * The packs that a point needs.
+ * The packs that a point needs, those that hold this very list included.
  *
  * @throws RestoreError `CORRUPT` when a page of the list is damaged or the count is not right.
  */
@@ -36,7 +36,11 @@ export async function readPackSet(blocks: BlockStore, point: PointRecord): Promi
       packs.add(bytes.subarray(at, at + PACK_ID_BYTES).toString('hex'));
     }
   }
-  if (packs.size === point.packs.count) return packs;
+  if (packs.size === point.packs.count) {
+    // The list does not name the packs that it lies in itself.
+    for (const page of point.packs.pages) packs.add(page.pack);
+    return packs;
+  }
   throw new RestoreError('CORRUPT', 'a restore point’s list of packs is not complete', {
     where: { object: `point ${point.id}`, expected: point.packs.count, found: packs.size },
   });

@@ -1,0 +1,12 @@
+export {
+  type CaptureDisk,
+  type CaptureOptions,
+  type CapturePlan,
+  type CaptureProgress,
+  type CaptureResult,
+  capture,
+} from './capture.ts';
+export type { EncodeLink } from './encode-pool.ts';
+export { type EncodeWorkerData, serveEncodeWorker, startInlineEncoder } from './encode-worker.ts';
+export { FileSource, localFiles } from './file-source.ts';
+export { type InitOptions, initRepository } from './init.ts';
