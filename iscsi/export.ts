@@ -1,0 +1,95 @@
+import { type BlockSource, RestoreError } from '../core/index.ts';
+import type { ChapRequirement } from './login/chap.ts';
+import { ALL_CHAP_ALGORITHMS, type ChapAlgorithm } from './login/chap-algorithms.ts';
+import { type DeviceIdentity, LogicalUnit } from './scsi/logical-unit.ts';
+
+/** How an initiator proves who it is, and the target too when `mutual` is given. */
+export interface TargetChap {
+  readonly user: string;
+  /** 12 to 16 characters work with every initiator (Windows' limits). */
+  readonly secret: string;
+  /** Acceptable algorithms, best first; all by default. */
+  readonly algorithms?: readonly ChapAlgorithm[];
+  /** Must have another secret than the initiator's. */
+  readonly mutual?: { readonly user: string; readonly secret: string };
+}
+
+/** One disk to open as LUN 0 of a target of its own. */
+export interface TargetExport {
+  /** The target's name, e.g. `iqn.2026-01.example:web01-disk0`. */
+  readonly iqn: string;
+  readonly readOnly: true;
+  /** What is read. The caller keeps it: closing it is the caller's affair, after removal. */
+  readonly source: BlockSource;
+  readonly identity: DeviceIdentity;
+  readonly chap?: TargetChap;
+  /** Must be said, for an export without `chap`. */
+  readonly noAuthentication?: true;
+  readonly alias?: string;
+  /** The size of the pieces that `source.peek` can give whole; 64 KiB by default. */
+  readonly peekBytes?: number;
+}
+
+/** An export as the target holds it. */
+export interface LiveExport {
+  readonly options: TargetExport;
+  readonly chap: ChapRequirement | undefined;
+  readonly unit: LogicalUnit;
+  /** Being taken away: no new logins. */
+  closing: boolean;
+  bytesRead: number;
+  commands: number;
+}
+
+const IQN_PATTERN =
+  /^(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[a-z0-9.:-]+)?|eui\.[0-9a-f]{16}|naa\.[0-9a-f]{16}([0-9a-f]{16})?)$/;
+const MAX_NAME_BYTES = 223;
+
+/** @throws RestoreError `INVALID` when the export makes no sense or would be open to anyone. */
+export function makeExport(options: TargetExport): LiveExport {
+  const { iqn, chap, source } = options;
+  if (!IQN_PATTERN.test(iqn) || Buffer.byteLength(iqn) > MAX_NAME_BYTES) {
+    throw invalid('the target name is malformed', iqn, 'iqn.YYYY-MM.reversed.domain:name');
+  }
+  if (chap === undefined && options.noAuthentication !== true) {
+    throw invalid('an export needs credentials', iqn, 'chap, or noAuthentication: true');
+  }
+  if (chap !== undefined && options.noAuthentication === true) {
+    throw invalid('an export cannot have credentials and be without', iqn, 'one of the two');
+  }
+  if (source.size === 0 || source.size % source.sectorSize !== 0) {
+    throw invalid(
+      'the disk is not a whole number of sectors',
+      `${source.size} bytes`,
+      `a multiple of ${source.sectorSize}`,
+    );
+  }
+  return {
+    options,
+    chap: chap === undefined ? undefined : requirementOf(chap, iqn),
+    unit: new LogicalUnit(source, options.identity, iqn, options.peekBytes),
+    closing: false,
+    bytesRead: 0,
+    commands: 0,
+  };
+}
+
+function requirementOf(chap: TargetChap, iqn: string): ChapRequirement {
+  const algorithms = chap.algorithms ?? ALL_CHAP_ALGORITHMS;
+  if (chap.user === '' || chap.secret === '' || algorithms.length === 0) {
+    throw invalid('CHAP credentials are empty', iqn, 'a user, a secret and an algorithm');
+  }
+  if (chap.mutual === undefined) return { user: chap.user, secret: chap.secret, algorithms };
+  if (chap.mutual.secret === chap.secret || chap.mutual.secret === '') {
+    // RFC 7143 section 12.1.3: else each side could be made to answer for the other.
+    throw invalid('both CHAP directions have one secret', iqn, 'two different secrets');
+  }
+  return { user: chap.user, secret: chap.secret, algorithms, mutual: chap.mutual };
+}
+
+function invalid(message: string, found: string, expected: string): RestoreError {
+  return new RestoreError('INVALID', message, {
+    where: { structure: 'iSCSI export', expected, found },
+    hint: `Give ${expected}.`,
+  });
+}

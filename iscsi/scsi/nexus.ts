@@ -1,0 +1,32 @@
+import type { Sense } from './sense.ts';
+
+const MAX_UNIT_ATTENTIONS = 16;
+
+/** What a logical unit remembers about one session. SAM-5 section 4.7. */
+export class Nexus {
+  readonly initiatorName: string;
+  readonly isid: string;
+  readonly #attentions: Sense[] = [];
+
+  constructor(initiatorName: string, isid: string) {
+    this.initiatorName = initiatorName;
+    this.isid = isid;
+  }
+
+  get hasAttention(): boolean {
+    return this.#attentions.length > 0;
+  }
+
+  /** Queues a unit attention, once. */
+  raise(sense: Sense): void {
+    const known = this.#attentions.some(
+      ({ asc, ascq }) => asc === sense.asc && ascq === sense.ascq,
+    );
+    if (!known && this.#attentions.length < MAX_UNIT_ATTENTIONS) this.#attentions.push(sense);
+  }
+
+  /** The oldest unit attention, which is thereby told. */
+  takeAttention(): Sense | undefined {
+    return this.#attentions.shift();
+  }
+}

@@ -1,0 +1,61 @@
+import type { ScsiCommand, ScsiOutcome } from '../scsi/command.ts';
+import type { DataOutTransfer } from './data-out.ts';
+
+/** One SCSI command under way. */
+export interface ScsiTask {
+  /** Initiator task tag. */
+  readonly tag: number;
+  readonly immediate: boolean;
+  readonly cdb: DataView;
+  /** Expected data transfer length for reads; 0 when the initiator expects no data. */
+  readonly readBytes: number;
+  /** The same for writes. */
+  readonly writeBytes: number;
+  readonly command: ScsiCommand | undefined;
+  /** The answer that is already certain, once the initiator has sent its data. */
+  verdict: ScsiOutcome | undefined;
+  transfer: DataOutTransfer | undefined;
+  /** Answered or aborted: whatever still comes in for it is dropped. */
+  over: boolean;
+  /** Data-In and R2T PDUs sent. */
+  dataPdus: number;
+  /** Of a read: where on the medium it goes on, and what is left to send. */
+  offsetBytes: number;
+  leftBytes: number;
+  sentBytes: number;
+  /** What the command moves in whole, for the residual count. */
+  wholeBytes: number;
+  retries: number;
+  /** Memory taken for data that were asked for. */
+  holdsMemory: boolean;
+  memoryBytes: number;
+}
+
+export function makeTask(
+  tag: number,
+  immediate: boolean,
+  cdb: DataView,
+  readBytes: number,
+  writeBytes: number,
+  command: ScsiCommand | undefined,
+): ScsiTask {
+  return {
+    tag,
+    immediate,
+    cdb,
+    readBytes,
+    writeBytes,
+    command,
+    verdict: undefined,
+    transfer: undefined,
+    over: false,
+    dataPdus: 0,
+    offsetBytes: 0,
+    leftBytes: 0,
+    sentBytes: 0,
+    wholeBytes: 0,
+    retries: 0,
+    holdsMemory: false,
+    memoryBytes: 0,
+  };
+}

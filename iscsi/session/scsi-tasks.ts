@@ -1,0 +1,305 @@
+/** The SCSI commands of one session, from arrival to answer. */
+import {
+  Bhs,
+  FLAG,
+  headerBytes,
+  type IncomingPdu,
+  isImmediate,
+  REJECT_REASON,
+  RESERVED_TAG,
+  TARGET,
+} from '../protocol/bhs.ts';
+import {
+  check,
+  type CommandContext,
+  type ScsiOutcome,
+  SCSI_STATUS,
+  type ScsiStatus,
+} from '../scsi/command.ts';
+import { findCommand, isCommand, obstacle, runCommand } from '../scsi/command-set.ts';
+import { inquiryOfNothing } from '../scsi/inquiry.ts';
+import { REPORT_LUNS } from '../scsi/primary.ts';
+import type { Nexus } from '../scsi/nexus.ts';
+import { encodeSense, SENSE, type Sense } from '../scsi/sense.ts';
+import type { CommandSequence } from './command-sequence.ts';
+import { DataIn } from './data-in.ts';
+import { DataOutTransfer } from './data-out.ts';
+import { makeTask, type ScsiTask } from './scsi-task.ts';
+import type { TaskHost } from './task-host.ts';
+
+/** What a session gives its tasks. */
+export interface TaskSession extends Omit<TaskHost, 'respond' | 'finish'> {
+  readonly nexus: Nexus;
+  readonly sequence: CommandSequence;
+  reject(pdu: IncomingPdu, reason: number): void;
+  /** Counts a command that ended. */
+  count(task: ScsiTask): void;
+}
+
+const NOTHING = new Uint8Array(0);
+const CDB_BYTES = 16;
+const CDB_AT = 32;
+const INQUIRY_OPCODE = 0x12;
+const REQUEST_SENSE_OPCODE = 0x03;
+
+export class ScsiTasks {
+  readonly #session: TaskSession;
+  readonly #dataIn: DataIn;
+  readonly #tasks = new Map<number, ScsiTask>();
+  /** Tasks whose next burst waits until others have given their memory back. */
+  readonly #waitingToSolicit: ScsiTask[] = [];
+  #solicitedBytes = 0;
+  #lastTransferTag = 0;
+
+  constructor(session: TaskSession) {
+    this.#session = session;
+    this.#dataIn = new DataIn({
+      ...session,
+      respond: (task, status, sense) => this.#respond(task, status, sense),
+      finish: (task) => this.#finish(task),
+      stamp: (view, at, carriesStatus) => session.stamp(view, at, carriesStatus),
+      flushSoon: () => session.flushSoon(),
+    });
+  }
+
+  get tags(): Iterable<number> {
+    return this.#tasks.keys();
+  }
+
+  onCommand(pdu: IncomingPdu): void {
+    const { view, at } = pdu;
+    const tag = Bhs.initiatorTaskTag(view, at);
+    if (this.#tasks.has(tag)) {
+      this.#session.reject(pdu, REJECT_REASON.taskInProgress);
+      return;
+    }
+    const flags = Bhs.flags(view, at);
+    const cdb = new DataView(headerBytes(pdu, CDB_AT, CDB_BYTES).slice().buffer);
+    const expectedBytes = Bhs.expectedDataTransferLength(view, at);
+    const found = findCommand(cdb);
+    const writes = (flags & FLAG.write) !== 0;
+    const task = makeTask(
+      tag,
+      isImmediate(pdu),
+      cdb,
+      (flags & FLAG.read) !== 0 && !writes ? expectedBytes : 0,
+      writes ? expectedBytes : 0,
+      isCommand(found) ? found : undefined,
+    );
+    if (!task.immediate) this.#session.sequence.begin();
+    task.verdict = this.#judge(task, isCommand(found) ? undefined : found, lunIsZero(pdu));
+    if (writes) this.#receive(task, pdu, (flags & FLAG.final) !== 0);
+    else this.#run(task, NOTHING);
+  }
+
+  onDataOut(pdu: IncomingPdu): void {
+    const { view, at } = pdu;
+    const task = this.#tasks.get(Bhs.initiatorTaskTag(view, at));
+    // Data of a task that was aborted may still be on their way: they are dropped.
+    if (task?.transfer === undefined) return;
+    task.transfer.dataOut({
+      targetTransferTag: Bhs.targetTransferTag(view, at),
+      dataSn: Bhs.dataSn(view, at),
+      bufferOffset: Bhs.bufferOffset(view, at),
+      final: (Bhs.flags(view, at) & FLAG.final) !== 0,
+      data: pdu.data,
+    });
+    this.#goOn(task, task.transfer);
+  }
+
+  /** Ends a task without an answer. False when there is none of that tag. */
+  abort(tag: number): boolean {
+    const task = this.#tasks.get(tag);
+    if (task === undefined) return false;
+    this.#finish(task);
+    return true;
+  }
+
+  abortAll(): void {
+    for (const tag of [...this.#tasks.keys()]) this.abort(tag);
+  }
+
+  /** Goes on with tasks that wait for room. */
+  pump(): void {
+    this.#dataIn.pump();
+  }
+
+  /** The answer that is certain before the command runs, if any. */
+  #judge(
+    task: ScsiTask,
+    unknown: ScsiOutcome | undefined,
+    lunIsThere: boolean,
+  ): ScsiOutcome | undefined {
+    if (!lunIsThere) return outcomeOfWrongLun(task);
+    if (task.command === undefined) return unknown;
+    const { unit, nexus } = this.#session;
+    return obstacle(task.command, { unit, nexus, cdb: task.cdb });
+  }
+
+  #receive(task: ScsiTask, pdu: IncomingPdu, final: boolean): void {
+    const { parameters, unit } = this.#session;
+    const wanted =
+      task.verdict === undefined ? (task.command?.dataOutBytes?.(task.cdb, unit) ?? 0) : 0;
+    task.wholeBytes = wanted;
+    if (wanted > this.#session.limits.maxTransferBytes) {
+      task.verdict = check(SENSE.invalidFieldInCdb);
+    }
+    const useful = task.verdict === undefined ? wanted : 0;
+    const transfer = new DataOutTransfer(task.writeBytes, useful, parameters);
+    transfer.command(pdu.data, final);
+    task.transfer = transfer;
+    this.#tasks.set(task.tag, task);
+    this.#goOn(task, transfer);
+  }
+
+  #goOn(task: ScsiTask, transfer: DataOutTransfer): void {
+    if (transfer.burstOpen) return;
+    if (transfer.trouble !== undefined) task.verdict ??= check(transfer.trouble);
+    if (transfer.complete) {
+      const data = transfer.data;
+      if (data.length < task.wholeBytes && task.verdict === undefined) {
+        // The initiator announced fewer bytes than its command needs.
+        task.verdict = check(SENSE.invalidFieldInCdb);
+      }
+      this.#run(task, data);
+    } else this.#solicit(task, transfer);
+  }
+
+  #solicit(task: ScsiTask, transfer: DataOutTransfer): void {
+    const wanted = transfer.missingBytes;
+    const limit = this.#session.limits.connectionBufferBytes;
+    if (this.#solicitedBytes > 0 && this.#solicitedBytes + wanted > limit) {
+      this.#waitingToSolicit.push(task);
+      return;
+    }
+    if (!task.holdsMemory) {
+      task.holdsMemory = true;
+      task.memoryBytes = wanted;
+      this.#solicitedBytes += wanted;
+    }
+    this.#lastTransferTag = (this.#lastTransferTag + 1) % RESERVED_TAG;
+    const asked = transfer.solicit(this.#lastTransferTag);
+    const { writer } = this.#session;
+    const at = writer.begin(TARGET.r2t, 0);
+    const view = writer.view;
+    view.setUint32(at + 16, task.tag);
+    view.setUint32(at + 20, asked.targetTransferTag);
+    this.#session.stamp(view, at, false);
+    view.setUint32(at + 36, asked.sequence);
+    view.setUint32(at + 40, asked.offsetBytes);
+    view.setUint32(at + 44, asked.lengthBytes);
+    writer.end();
+    task.dataPdus += 1;
+  }
+
+  #run(task: ScsiTask, dataOut: Uint8Array): void {
+    const { command, verdict } = task;
+    if (verdict !== undefined || command === undefined) {
+      this.#conclude(task, verdict ?? check(SENSE.invalidOpcode));
+      return;
+    }
+    const { unit, nexus, signal, limits } = this.#session;
+    const context: CommandContext = {
+      unit,
+      nexus,
+      cdb: task.cdb,
+      dataOut,
+      signal,
+      maxTransferBytes: limits.maxTransferBytes,
+    };
+    const outcome = runCommand(command, context);
+    if (!(outcome instanceof Promise)) {
+      this.#conclude(task, outcome);
+      return;
+    }
+    this.#tasks.set(task.tag, task);
+    void outcome.then((late) => {
+      if (!task.over) this.#conclude(task, late);
+      this.#session.flushSoon();
+    });
+  }
+
+  #conclude(task: ScsiTask, outcome: ScsiOutcome): void {
+    if (outcome.kind === 'read') {
+      this.#dataIn.sendBlocks(task, outcome.offsetBytes, outcome.lengthBytes);
+      // Only one that could not be answered at once needs to be found again.
+      if (!task.over) this.#tasks.set(task.tag, task);
+    } else if (outcome.kind === 'data') this.#dataIn.sendData(task, outcome.data);
+    else if (outcome.kind === 'check') {
+      this.#respond(task, SCSI_STATUS.checkCondition, outcome.sense);
+    } else this.#respond(task, outcome.status);
+  }
+
+  #respond(task: ScsiTask, status: ScsiStatus, sense?: Sense): void {
+    this.#finish(task);
+    const encoded = sense === undefined ? NOTHING : encodeSense(sense);
+    const data = new Uint8Array(encoded.length === 0 ? 0 : encoded.length + 2);
+    if (encoded.length > 0) {
+      data[1] = encoded.length;
+      data.set(encoded, 2);
+    }
+    const { writer } = this.#session;
+    const at = writer.begin(TARGET.scsiResponse, data.length);
+    const view = writer.view;
+    const residual = residualOf(task, status);
+    view.setUint8(at + 1, FLAG.final | residualFlag(residual));
+    view.setUint8(at + 3, status);
+    view.setUint32(at + 16, task.tag);
+    this.#session.stamp(view, at, true);
+    view.setUint32(at + 36, task.dataPdus);
+    view.setUint32(at + 44, Math.abs(residual));
+    writer.end(data);
+  }
+
+  /** Takes a task off the list: exactly once, whether it is answered or aborted. */
+  #finish(task: ScsiTask): void {
+    if (task.over) return;
+    task.over = true;
+    this.#tasks.delete(task.tag);
+    if (!task.immediate) this.#session.sequence.end();
+    this.#session.count(task);
+    if (!task.holdsMemory) return;
+    this.#solicitedBytes -= task.memoryBytes;
+    this.#solicitNext();
+  }
+
+  #solicitNext(): void {
+    let next = this.#waitingToSolicit.shift();
+    while (next?.over === true) next = this.#waitingToSolicit.shift();
+    if (next?.transfer !== undefined) this.#solicit(next, next.transfer);
+  }
+}
+
+/** Negative: fewer bytes moved than the initiator expected. RFC 7143 section 11.4.5. */
+function residualOf(task: ScsiTask, status: ScsiStatus): number {
+  const expected = task.readBytes + task.writeBytes;
+  if (status !== SCSI_STATUS.good) {
+    return task.sentBytes + (task.transfer?.data.length ?? 0) - expected;
+  }
+  return task.wholeBytes - expected;
+}
+
+function residualFlag(residual: number): number {
+  if (residual > 0) return FLAG.residualOverflow;
+  return residual < 0 ? FLAG.residualUnderflow : 0;
+}
+
+function lunIsZero(pdu: IncomingPdu): boolean {
+  const lun = headerBytes(pdu, 8, 8);
+  const method = (lun[0] as number) & 0xc0;
+  // Peripheral and flat addressing both have a way to write LUN 0. SAM-5 section 4.7.7.
+  if (method !== 0 && method !== 0x40) return false;
+  return ((lun[0] as number) & 0x3f) === 0 && lun.subarray(1).every((byte) => byte === 0);
+}
+
+/** A few commands answer on any LUN. SPC-4 sections 6.6.2, 6.33 and 6.39. */
+function outcomeOfWrongLun({ cdb, command }: ScsiTask): ScsiOutcome | undefined {
+  const opcode = cdb.getUint8(0);
+  if (command === REPORT_LUNS) return undefined;
+  if (opcode === INQUIRY_OPCODE) return inquiryOfNothing(cdb.getUint16(3));
+  if (opcode === REQUEST_SENSE_OPCODE) {
+    const data = encodeSense(SENSE.logicalUnitNotSupported);
+    return { kind: 'data', data: data.subarray(0, cdb.getUint8(4)) };
+  }
+  return check(SENSE.logicalUnitNotSupported);
+}
