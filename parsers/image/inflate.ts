@@ -21,8 +21,9 @@ const WAYS = {
 export type Compression = keyof typeof WAYS;
 
 /**
- * Unpacks exactly `plainBytes` bytes. What follows the compressed data in `packed` is ignored, as
- * formats that round up to sectors need it.
+ * Unpacks one cluster of `plainBytes` bytes, or at least `leastBytes` where the disk ends within it.
+ * What follows the compressed data in `packed` is ignored, as formats that round up to sectors need
+ * it.
  *
  * @throws RestoreError `CORRUPT` when the data is damaged, too short or too long.
  */
@@ -32,10 +33,15 @@ export async function inflate(
   packed: Uint8Array,
   cluster: PackedCluster,
   plainBytes: number,
+  leastBytes: number = plainBytes,
 ): Promise<Uint8Array> {
   try {
-    if (compression === 'zstd') return await unzstd(packed, plainBytes);
-    return exactly(await run(compression, packed, plainBytes), plainBytes);
+    const plain =
+      compression === 'zstd'
+        ? await unzstd(packed, plainBytes)
+        : await run(compression, packed, plainBytes);
+    if (plain.byteLength >= leastBytes) return plain;
+    throw new RangeError(`only ${plain.byteLength} bytes came out`);
   } catch (error) {
     throw corrupt(file, 'a compressed cluster does not unpack', {
       structure: 'compressed cluster',
@@ -69,10 +75,5 @@ async function unzstd(packed: Uint8Array, plainBytes: number): Promise<Uint8Arra
     done += part.byteLength;
     at += length;
   }
-  return exactly(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts), plainBytes);
-}
-
-function exactly(plain: Uint8Array, plainBytes: number): Uint8Array {
-  if (plain.byteLength === plainBytes) return plain;
-  throw new RangeError(`only ${plain.byteLength} bytes came out`);
+  return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
 }

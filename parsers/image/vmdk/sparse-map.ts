@@ -135,7 +135,8 @@ export class SparseExtentMap implements ImageMap {
  * Unpacks grains of one stream-optimized extent. A grain's marker names the sector that it belongs
  * to, which must be the one that was asked for.
  */
-function grainUnpacker(file: ImageFile, { grainBytes }: SparseExtentHeader): Unpacker {
+function grainUnpacker(file: ImageFile, header: SparseExtentHeader): Unpacker {
+  const { grainBytes, sectorCount } = header;
   return new Unpacker(file, (packed, cluster) => {
     needInside(file, 'grain marker', cluster.at, GRAIN_MARKER_BYTES);
     const marker = layout.viewOf(packed);
@@ -151,6 +152,7 @@ function grainUnpacker(file: ImageFile, { grainBytes }: SparseExtentHeader): Unp
     const size = GrainMarker.size(marker);
     needInside(file, 'compressed grain', cluster.at + GRAIN_MARKER_BYTES, size);
     const data = packed.subarray(GRAIN_MARKER_BYTES, GRAIN_MARKER_BYTES + size);
-    return inflate(file, 'zlib', data, cluster, grainBytes);
+    const onDisk = Math.min(grainBytes, (sectorCount - lba) * SECTOR_BYTES);
+    return inflate(file, 'zlib', data, cluster, grainBytes, onDisk);
   });
 }
