@@ -105,20 +105,50 @@ install_npm_packages() {
   wanted_stamp=$(cat package-lock.json .npmrc | sha256sum | cut -d ' ' -f 1)
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted_stamp" ]; then return 0; fi
   command -v npm >/dev/null 2>&1 || fail "npm is not on PATH"
-  say "installing npm packages (npm $(npm --version 2>/dev/null), Node $(node --version))"
-  work=.cache/setup-$$
+  work=$root/.cache/setup-$$
   rm -rf "$work"
-  mkdir -p "$work"
+  mkdir -p "$work/bin"
   trap 'rm -rf "$work"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
   cp package.json package-lock.json .npmrc "$work/"
-  # Ours warns about the machine's older Node (EBADENGINE); only npm itself runs on that one.
-  (cd "$work" && npm ci --loglevel=error --no-progress >&2) || fail "npm ci failed"
+  find_node_for_npm
+  say "installing npm packages"
+  run_npm "$work/bin:$PATH"
   link_node "$work/node_modules"
   printf '%s\n' "$wanted_stamp" >"$work/$stamp"
   if [ -e node_modules ]; then mv node_modules "$work/replaced"; fi
   mv "$work/node_modules" node_modules
+}
+
+# Puts a Node 24 into $work/bin. npm judges packages by the Node that runs it and, on an older one,
+# leaves out prebuilt binaries that ask for a newer one, without a word. So where there is no
+# Node 24 yet, a first run on the machine's own Node fetches it (it asks for nothing itself).
+find_node_for_npm() {
+  for node in "$root/node_modules/.bin/node" "$(command -v node)"; do
+    case $("$node" --version 2>/dev/null) in
+      v24.*)
+        ln -s "$(readlink -f "$node")" "$work/bin/node"
+        return 0
+        ;;
+    esac
+  done
+  say "installing Node 24 (this machine's own is $(node --version))"
+  run_npm "$PATH" --omit=dev
+  link_node "$work/node_modules"
+  cp "$work/node_modules/.bin/node" "$work/bin/node"
+}
+
+# run_npm PATH OPTION…: `npm ci` in $work. Debian's npm finds its own parts in /usr/share/nodejs
+# through a default that only Debian's Node has.
+run_npm() {
+  npm_path=$1
+  shift
+  (
+    cd "$work"
+    PATH=$npm_path NODE_PATH=/usr/share/nodejs NODE_OPTIONS=--no-deprecation \
+      npm ci --loglevel=error --no-progress "$@" >&2
+  ) || fail "npm ci failed"
 }
 
 # npm 9 and 10 leave the link out, because both platforms' packages offer the same name.
