@@ -41,7 +41,7 @@ e2e: setup ## whole programs against real clients
 	@$(TEST) e2e
 
 bench: setup ## speed, against other programs
-	@$(NODE) bench/run.ts
+	@status=0; for bench in bench/*/run.ts; do echo "== $$bench"; $(NODE) "$$bench" || status=1; done; exit $$status
 
 build: setup ## compile to dist/, for publishing
 	@$(NODE) scripts/build.ts
