@@ -8,6 +8,7 @@ import {
   MIB,
   makeLinuxServer,
   manifestFile,
+  mutateLinuxServer,
 } from '../fixtures/disks/index.ts';
 import { guestAvailable, HOST_SEEN_FROM_GUEST, runGuest } from '../fixtures/guest/index.ts';
 import { startTgtd, type TgtdTarget, tgtdUnavailable } from './guest/tgtd.ts';
@@ -36,6 +37,9 @@ describe('the guest against tgtd', () => {
       contentBytes: 12 * MIB,
       fileCount: 200,
     });
+    // Two steps on, so that a real kernel judges the changed file systems too.
+    disk = await mutateLinuxServer(disk, 1, new Date('2026-11-10T02:00:00Z'));
+    disk = await mutateLinuxServer(disk, 2, new Date('2026-11-17T02:00:00Z'));
     target = await startTgtd({ disk: disk.path, user: USER, secret: SECRET });
     portal = `${HOST_SEEN_FROM_GUEST}:${target.port}`;
   }, 120_000);
@@ -47,27 +51,31 @@ describe('the guest against tgtd', () => {
 
   beforeEach((context) => context.skip(reason !== undefined, reason));
 
-  test('logs in with CHAP and reads a file of an ext4 on LVM, with the right hash', async () => {
-    const log = manifestFile(disk, LINUX_FILES.systemLog);
+  test('logs in with CHAP and finds every file of two ext4 on LVM as it was written', async () => {
     const database = manifestFile(disk, LINUX_FILES.database);
+    const sums = disk.files.map((file) => `${file.sha256}  /mnt/${file.volume}${file.path}\n`);
     const result = await runGuest({
       timeoutMs: 60_000,
       script: `set -e
-          iscsi_discover ${portal} ${USER} ${SECRET}
-          iscsi_connect ${portal} ${target.iqn} ${USER} ${SECRET}
-          wait_disk 1
-          marker disk
-          activate_lvm
-          mount_read_only /dev/web01-vg/root /mnt/root
-          mount_read_only /dev/web01-vg/srv /mnt/srv
-          cat /mnt/root${LINUX_FILES.hostname}
-          sha256sum /mnt/root${log.path} /mnt/srv${database.path}
-          umount /mnt/root /mnt/srv
-          lvm vgchange -an 3>&-
-          iscsi_logout_all`,
+        iscsi_discover ${portal} ${USER} ${SECRET}
+        iscsi_connect ${portal} ${target.iqn} ${USER} ${SECRET}
+        wait_disk 1
+        marker disk
+        activate_lvm
+        mount_read_only /dev/web01-vg/root /mnt/root
+        mount_read_only /dev/web01-vg/srv /mnt/srv
+        cat /mnt/root${LINUX_FILES.hostname}
+        sha256sum /mnt/srv${database.path}
+        cat >/run/sums <<'SUMS'
+${sums.join('')}SUMS
+        sha256sum -c /run/sums >/run/report || { grep -v 'OK$' /run/report; false; }
+        echo "$(grep -c 'OK$' /run/report) files right"
+        umount /mnt/root /mnt/srv
+        lvm vgchange -an 3>&-
+        iscsi_logout_all`,
     });
-    expect(result.output).toContain(`${log.sha256}  /mnt/root${log.path}`);
     expect(result.output).toContain(`${database.sha256}  /mnt/srv${database.path}`);
+    expect(result.output).toContain(`${disk.files.length} files right`);
     // tgtd advertises the address it sees itself at, which is not the one the guest must use.
     expect(result.output).toContain(`127.0.0.1:${target.port},1 ${target.iqn}`);
     expect(result.output).toContain('\nweb01\n');
