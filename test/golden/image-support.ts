@@ -166,8 +166,8 @@ export async function withImage<T>(
   body: (image: OpenImage) => Promise<T>,
   options: OpenImageOptions & { readonly withHoles?: boolean } = {},
 ): Promise<T> {
-  const { withHoles, ...open } = options;
-  const image = await openImage(name, nodeFiles({ withHoles: withHoles === true }), open);
+  const { withHoles, ...openOptions } = options;
+  const image = await openImage(name, nodeFiles({ withHoles: withHoles === true }), openOptions);
   try {
     return await body(image);
   } finally {
