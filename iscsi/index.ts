@@ -2,12 +2,12 @@ export type { TargetChap, TargetExport } from './export.ts';
 export { DEFAULT_LIMITS, type IscsiLimits } from './limits.ts';
 export type { IscsiLogger } from './logger.ts';
 export type { ChapAlgorithm } from './login/chap-algorithms.ts';
+export type { PortalAddress } from './portals.ts';
 export { type DeviceIdentity, identityOf } from './scsi/logical-unit.ts';
 export {
   type ExportSnapshot,
   type IscsiEvent,
   IscsiTarget,
   type IscsiTargetOptions,
-  type PortalAddress,
   type SessionSnapshot,
 } from './target.ts';

@@ -1,6 +1,6 @@
 /** The iSCSI target: portals, exports and sessions. */
-import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from 'node:net';
-import { asRestoreError, RestoreError } from '../core/index.ts';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { RestoreError } from '../core/index.ts';
 import { type LiveExport, makeExport, type TargetExport } from './export.ts';
 import { DEFAULT_LIMITS, type IscsiLimits } from './limits.ts';
 import type { IscsiLogger } from './logger.ts';
@@ -9,21 +9,17 @@ import { type LoginHost, LoginPhase, type LoginResult } from './login/login-phas
 import type { LoginFailure } from './login/security.ts';
 import { LoginThrottle } from './login/throttle.ts';
 import { ASYNC_EVENT, LOGIN_STATUS, type LoginStatus } from './protocol/bhs.ts';
+import { listen, type PortalAddress, targetAddresses } from './portals.ts';
 import { BufferPool } from './protocol/buffer-pool.ts';
 import { Connection, type TargetResources } from './session/connection.ts';
 import { ReadBuffers } from './session/read-buffers.ts';
 import { Session, type SessionHost } from './session/session.ts';
 
-export interface PortalAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
 export interface IscsiTargetOptions {
   /** Where to listen. Port 0 takes a free one. */
   readonly portals: readonly PortalAddress[];
   /** What discovery tells instead, where the local addresses are no use (NAT, a VM's network). */
-  readonly advertise?: PortalAddress | readonly PortalAddress[];
+  readonly advertise?: readonly PortalAddress[];
   readonly logger: IscsiLogger;
   readonly limits?: Partial<IscsiLimits>;
   /** Lets discovery without credentials list targets that need credentials to log in. */
@@ -67,8 +63,6 @@ const SLAB_BYTES = 256 * 1024;
 const MAX_IDLE_SLABS = 64;
 const DEFAULT_GRACE_MS = 10_000;
 const WATCH_INTERVAL_MS = 1_000;
-const PORTAL_GROUP_TAG = 1;
-const WILDCARDS = new Set(['0.0.0.0', '::']);
 const MAX_TSIH = 0xffff;
 
 export class IscsiTarget {
@@ -235,7 +229,8 @@ export class IscsiTarget {
   #makeSessionHost(): SessionHost {
     return {
       resources: this.#resources,
-      targetAddresses: (connection) => this.#addressesFor(connection),
+      targetAddresses: (connection) =>
+        targetAddresses(connection, this.portals, this.#options.advertise),
       resetUnit: (live) => {
         for (const session of this.#sessionsOf(live)) session.tasks?.abortAll();
         live.unit.reset();
@@ -355,48 +350,6 @@ export class IscsiTarget {
       } else if (silentMs > this.#limits.idleBeforePingMs && !session.pingIsOut) session.ping();
     }
   }
-
-  /** TargetAddress values as an initiator on `connection` can use them. */
-  #addressesFor(connection: Connection): readonly string[] {
-    const { advertise } = this.#options;
-    const told =
-      advertise === undefined
-        ? this.#reachable(connection)
-        : Array.isArray(advertise)
-          ? (advertise as readonly PortalAddress[])
-          : [advertise as PortalAddress];
-    return told.map(({ host, port }) => {
-      const shown = isIPv6(host) ? `[${host}]` : host;
-      return `${shown}:${port},${PORTAL_GROUP_TAG}`;
-    });
-  }
-
-  /** The portal in use first; others too, unless they are loopback and the initiator is not. */
-  #reachable(connection: Connection): readonly PortalAddress[] {
-    const used = { host: connection.localAddress, port: connection.localPort };
-    const isLocal = isLoopback(used.host);
-    const others = this.portals.filter(
-      ({ host, port }) =>
-        !WILDCARDS.has(host) &&
-        (host !== used.host || port !== used.port) &&
-        (isLocal || !isLoopback(host)),
-    );
-    return [used, ...others];
-  }
-}
-
-async function listen({ host, port }: PortalAddress): Promise<Server> {
-  const server = createServer({ noDelay: true });
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ host, port }, resolve);
-    });
-  } catch (error) {
-    throw asRestoreError(error, 'cannot listen for iSCSI', { object: `${host}:${port}` });
-  }
-  server.removeAllListeners('error');
-  return server;
 }
 
 function snapshotOf(session: Session): SessionSnapshot {
@@ -414,8 +367,4 @@ function snapshotOf(session: Session): SessionSnapshot {
 
 function logFields({ id, initiatorName, address, iqn }: SessionSnapshot): object {
   return { session: id, initiator: initiatorName, from: address, iqn };
-}
-
-function isLoopback(host: string): boolean {
-  return host === '::1' || host.startsWith('127.');
 }

@@ -3,14 +3,15 @@
  *
  * Headers go through plain JavaScript: a call into the native module costs more than 48 bytes take.
  */
-import { createRequire } from 'node:module';
-
 type NativeCrc = (input: Uint8Array, initial?: number) => number;
 
 const POLYNOMIAL_REFLECTED = 0x82f63b78;
 const NATIVE_FROM_BYTES = 256;
+const ZEROS = new Uint8Array(32);
+/** RFC 7143 appendix A.4. */
+const CRC_OF_ZEROS = 0x8a9136aa;
 const TABLES = makeTables();
-const native = loadNative();
+const native = await loadNative();
 
 /** The CRC of `data`, continuing from the CRC of what came before it. */
 export function crc32c(data: Uint8Array, previous = 0): number {
@@ -75,10 +76,10 @@ function makeTables(): Int32Array {
 }
 
 /** The prebuilt module, or nothing on a platform it has no build for. */
-function loadNative(): NativeCrc | undefined {
+async function loadNative(): Promise<NativeCrc | undefined> {
   try {
-    const loaded = createRequire(import.meta.url)('@node-rs/crc32') as { crc32c: NativeCrc };
-    return loaded.crc32c(new Uint8Array(32)) === 0x8a9136aa ? loaded.crc32c : undefined;
+    const loaded = await import('@node-rs/crc32');
+    return loaded.crc32c(ZEROS) === CRC_OF_ZEROS ? loaded.crc32c : undefined;
   } catch {
     return undefined;
   }

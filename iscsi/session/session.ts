@@ -65,6 +65,7 @@ export class Session implements ConnectionPhase {
   readonly #abort = new AbortController();
   #pingTag = 0;
   #pingIsOut = false;
+  #closed = false;
 
   constructor(
     connection: Connection,
@@ -105,6 +106,8 @@ export class Session implements ConnectionPhase {
   }
 
   onClosed(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#abort.abort();
     this.tasks?.abortAll();
     this.identity.live?.unit.detach(this.#nexus);
