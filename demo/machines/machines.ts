@@ -11,7 +11,7 @@ import {
 import { run } from '../../test/fixtures/tools/index.ts';
 
 /** The restore points of the demo: each one's number, its name in a story, and how old it is. */
-export const DEMO_STATES = [
+const DEMO_STATES = [
   { number: 0, label: 'three weeks ago', ageDays: 21 },
   { number: 1, label: 'last week', ageDays: 7 },
   { number: 2, label: 'now', ageDays: 0 },

@@ -81,9 +81,6 @@ ${sums.join('')}SUMS
     expect(result.output).toContain('\nweb01\n');
     expect(result.exitCode).toBe(0);
     expect(result.markers.get('disk')).toBeGreaterThan(result.bootMs);
-    console.info(
-      `boot ${Math.round(result.bootMs)} ms, whole run ${Math.round(result.totalMs)} ms`,
-    );
   }, 90_000);
 
   test('is refused with a wrong secret, at discovery and at login', async () => {
