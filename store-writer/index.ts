@@ -10,3 +10,12 @@ export type { EncodeLink } from './encode-pool.ts';
 export { type EncodeWorkerData, serveEncodeWorker, startInlineEncoder } from './encode-worker.ts';
 export { FileSource, localFiles } from './file-source.ts';
 export { type InitOptions, initRepository } from './init.ts';
+export {
+  type DiskDamage,
+  type ObjectDamage,
+  type VerifyOptions,
+  type VerifyReport,
+  type VerifyScope,
+  verifyRepository,
+} from './verify.ts';
+export { type WriteDiskOptions, type WriteProgress, writeDisk } from './disk-writer.ts';

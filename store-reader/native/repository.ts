@@ -6,10 +6,10 @@ import { DirectoryBackend } from '../backends/directory.ts';
 import { BlockStore, type BlockStoreOptions } from './block-store.ts';
 import { type Catalog, loadCatalog } from './catalog.ts';
 import { DecodePool } from './decode-pool.ts';
-import { type BlockDecoder, InlineDecoder } from './decoder.ts';
+import { type BlockDecoder, batchRequests, InlineDecoder } from './decoder.ts';
 import { NativeDisk } from './disk.ts';
 import { unwrapObject } from './envelope.ts';
-import { pointObject, REPOSITORY_OBJECT } from './format.ts';
+import { type BlockReference, pointObject, REPOSITORY_OBJECT } from './format.ts';
 import { type Credential, KeyRing, unwrapMasterKey } from './keys.ts';
 import {
   type DiskRecord,
@@ -30,6 +30,15 @@ export interface OpenOptions extends Partial<BlockStoreOptions> {
   readonly checkIds?: boolean;
 }
 
+/** A block to prove. */
+export interface ProofRequest {
+  readonly reference: BlockReference;
+  readonly plainBytes: number;
+  /** `plainBytes` is only a limit. */
+  readonly atMost?: boolean;
+}
+
+const PROOF_BATCH = 16;
 const CACHE_BYTES = 256 * 1024 * 1024;
 const PAGE_CACHE_BYTES = 48 * 1024 * 1024;
 
@@ -40,20 +49,23 @@ export class NativeRepository {
   readonly keys: KeyRing | undefined;
   readonly sealer: Sealer;
   readonly blocks: BlockStore;
+  readonly #makeProver: () => BlockDecoder;
+  #prover: BlockDecoder | undefined;
   #catalog: Catalog;
 
   private constructor(
     backend: Backend,
     record: RepositoryRecord,
     keys: KeyRing | undefined,
-    blocks: BlockStore,
+    decoders: { readonly reading: BlockStore; readonly makeProver: () => BlockDecoder },
     catalog: Catalog,
   ) {
     this.backend = backend;
     this.record = record;
     this.keys = keys;
     this.sealer = new Sealer(keys);
-    this.blocks = blocks;
+    this.blocks = decoders.reading;
+    this.#makeProver = decoders.makeProver;
     this.#catalog = catalog;
   }
 
@@ -72,7 +84,9 @@ export class NativeRepository {
       pageCacheBytes: options.pageCacheBytes ?? PAGE_CACHE_BYTES,
     });
     const catalog = await loadCatalog(backend, keys);
-    return new NativeRepository(backend, record, keys, blocks, catalog);
+    const makeProver = (): BlockDecoder =>
+      makeDecoder(backend, record, keys, { ...options, checkIds: true });
+    return new NativeRepository(backend, record, keys, { reading: blocks, makeProver }, catalog);
   }
 
   get catalog(): Catalog {
@@ -124,7 +138,35 @@ export class NativeRepository {
     });
   }
 
+  /**
+   * Reads blocks for nothing but to prove them, ids included; the cache is not touched.
+   *
+   * @returns for each, the error that reading it gives, or `undefined`.
+   */
+  async prove(wanted: readonly ProofRequest[]): Promise<(RestoreError | undefined)[]> {
+    const outcome = new Map<BlockReference, RestoreError | undefined>();
+    const requests = wanted.map(({ reference, plainBytes, atMost }) => ({
+      reference,
+      plainBytes,
+      isPage: atMost === true,
+    }));
+    this.#prover ??= this.#makeProver();
+    const prover = this.#prover;
+    const batches = batchRequests(requests, PROOF_BATCH);
+    await Promise.all(
+      batches.map(async (batch) => {
+        const results = await prover.decode(batch);
+        batch.forEach(({ reference }, index) => {
+          const result = results[index];
+          outcome.set(reference, result instanceof Uint8Array ? undefined : result);
+        });
+      }),
+    );
+    return wanted.map(({ reference }) => outcome.get(reference));
+  }
+
   async close(): Promise<void> {
+    await this.#prover?.close();
     await this.blocks.close();
     await this.backend.close();
   }

@@ -1,0 +1,4 @@
+export { WINDOWS_SECRET_LENGTH_MAX } from './chap.ts';
+export { type ExportListing, type ExportRecord, formatHostPort } from './exports.ts';
+export { type Gateway, type GatewayOptions, startGateway } from './gateway.ts';
+export type { HostPort } from './iscsi-messages.ts';
