@@ -9,6 +9,8 @@ const NO_PARENT = 0xffffffff;
 export const EXTENT_TYPES = ['FLAT', 'VMFS', 'SPARSE', 'VMFSSPARSE', 'ZERO'] as const;
 export type ExtentType = (typeof EXTENT_TYPES)[number];
 
+const ACCESS = /^\s*(RW|RDONLY|NOACCESS)\b/u;
+
 export interface ExtentLine {
   readonly type: ExtentType;
   readonly sectorCount: number;
@@ -37,6 +39,7 @@ export function looksLikeDescriptor(head: Uint8Array): boolean {
 /** @throws RestoreError `CORRUPT` when it lacks what it must have, `UNSUPPORTED`. */
 export function parseDescriptor(file: ImageFile, bytes: Uint8Array): Descriptor {
   const lines = decode(file, bytes).split(/\r?\n/u);
+  checkEnd(file, lines.at(-1) ?? '');
   const values = new Map<string, string>();
   const extents: ExtentLine[] = [];
   for (const line of lines) {
@@ -66,6 +69,17 @@ export function parseDescriptor(file: ImageFile, bytes: Uint8Array): Descriptor 
     parentReference,
     extents,
   };
+}
+
+/** An extent line without a line end may be cut off, and others that followed it lost. */
+function checkEnd(file: ImageFile, lastLine: string): void {
+  if (!ACCESS.test(lastLine)) return;
+  throw corrupt(file, 'the descriptor ends within an extent line', {
+    structure: 'descriptor',
+    expected: 'a line end',
+    found: lastLine.slice(0, 100),
+    hint: 'Copy the descriptor again. If it was written by hand, end its last line.',
+  });
 }
 
 function parentOf(
@@ -121,7 +135,7 @@ function parseExtent(file: ImageFile, line: string): ExtentLine | undefined {
     line,
   );
   if (found === null) {
-    if (!/^\s*(RW|RDONLY|NOACCESS)\b/u.test(line)) return undefined;
+    if (!ACCESS.test(line)) return undefined;
     throw corrupt(file, 'an extent line is damaged', {
       structure: 'descriptor',
       found: line.slice(0, 100),
