@@ -1,0 +1,90 @@
+import { BytesSource, type BlockSource } from '../../../core/index.ts';
+import {
+  identityOf,
+  type IscsiEvent,
+  IscsiTarget,
+  type IscsiTargetOptions,
+  type TargetExport,
+} from '../../../iscsi/index.ts';
+import { randomBytes } from '../../fixtures/random.ts';
+import { RawClient, type LoginOptions } from './raw-client.ts';
+
+export const USER = 'helpdesk';
+export const SECRET = 'correct-horse';
+export const DISK_BYTES = 8 * 1024 * 1024;
+
+/** A running target and what it told its log. */
+export interface TargetFixture {
+  readonly target: IscsiTarget;
+  readonly port: number;
+  /** Everything logged at warning level or above. */
+  readonly warnings: string[];
+  readonly events: IscsiEvent[];
+  /** Adds an export with {@link USER} and {@link SECRET}. */
+  add(iqn: string, source: BlockSource, extra?: Partial<TargetExport>): void;
+  url(iqn: string): string;
+  /** A hand-made session that is logged in. */
+  session(iqn: string, options?: Partial<LoginOptions>): Promise<RawClient>;
+}
+
+export async function startTarget(
+  options: Partial<IscsiTargetOptions> = {},
+): Promise<TargetFixture> {
+  const warnings: string[] = [];
+  const events: IscsiEvent[] = [];
+  const ignore = (): void => {};
+  const keep = (fields: object, message: string): void => {
+    warnings.push(`${message} ${JSON.stringify(fields)}`);
+  };
+  const target = await IscsiTarget.start({
+    portals: [{ host: '127.0.0.1', port: 0 }],
+    logger: { debug: ignore, info: ignore, warn: keep, error: keep },
+    onEvent: (event) => events.push(event),
+    ...options,
+  });
+  const port = target.portals[0]?.port ?? 0;
+  return {
+    target,
+    port,
+    warnings,
+    events,
+    add: (iqn, source, extra = {}) =>
+      target.addExport({
+        iqn,
+        readOnly: true,
+        source,
+        identity: identityOf(iqn),
+        chap: { user: USER, secret: SECRET },
+        ...extra,
+      }),
+    url: (iqn) => `iscsi://${USER}%${SECRET}@127.0.0.1:${port}/${iqn}/0`,
+    session: async (iqn, login = {}) => {
+      const client = await RawClient.connect(port);
+      await client.login({ target: iqn, chap: { user: USER, secret: SECRET }, ...login });
+      return client;
+    },
+  };
+}
+
+/** Incompressible bytes and a source over them. */
+export function randomDisk(
+  seed: number,
+  bytes = DISK_BYTES,
+): { data: Uint8Array; source: BytesSource } {
+  const data = randomBytes(bytes, seed);
+  return { data, source: new BytesSource(data) };
+}
+
+/** READ(10). */
+export function read10(block: number, count: number): Buffer {
+  const cdb = Buffer.alloc(10);
+  cdb[0] = 0x28;
+  cdb.writeUInt32BE(block, 2);
+  cdb.writeUInt16BE(count, 7);
+  return cdb;
+}
+
+/** A new session begins with a unit attention; this takes it. */
+export async function clearAttention(client: RawClient): Promise<void> {
+  await client.command([0x00, 0, 0, 0, 0, 0]);
+}
