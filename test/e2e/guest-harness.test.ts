@@ -21,6 +21,8 @@ const guest = await guestAvailable();
 const reason = guest.available ? tgtdUnavailable() : guest.reason;
 const USER = 'harness';
 const SECRET = 'correct-horse-1';
+const TARGET_USER = 'target';
+const TARGET_SECRET = 'battery-staple1';
 
 describe('the guest against tgtd', () => {
   let folder: string;
@@ -40,7 +42,13 @@ describe('the guest against tgtd', () => {
     // Two steps on, so that a real kernel judges the changed file systems too.
     disk = await mutateLinuxServer(disk, 1, new Date('2026-11-10T02:00:00Z'));
     disk = await mutateLinuxServer(disk, 2, new Date('2026-11-17T02:00:00Z'));
-    target = await startTgtd({ disk: disk.path, user: USER, secret: SECRET });
+    target = await startTgtd({
+      disk: disk.path,
+      user: USER,
+      secret: SECRET,
+      targetUser: TARGET_USER,
+      targetSecret: TARGET_SECRET,
+    });
     portal = `${HOST_SEEN_FROM_GUEST}:${target.port}`;
   }, 120_000);
 
@@ -97,6 +105,42 @@ ${sums.join('')}SUMS
     expect(result.output).toMatch(/^discovery 24$/m);
     expect(result.output).toMatch(/^login 24$/m);
     expect(result.output).not.toContain('sda');
+  }, 90_000);
+
+  test('logs in at the portal that discovery names, when it is the one that was asked', async () => {
+    // A relay in the guest gives it tgtd's own idea of its address.
+    const own = `127.0.0.1:${target.port}`;
+    const result = await runGuest({
+      timeoutMs: 60_000,
+      script: `
+        nc -ll -p ${target.port} -e nc ${HOST_SEEN_FROM_GUEST} ${target.port} 3>&- &
+        sleep 1
+        iscsi_login ${portal} ${target.iqn} ${USER} ${SECRET}
+        echo "elsewhere $?"
+        iscsi_login ${own} ${target.iqn} ${USER} ${SECRET} && wait_disk
+        echo "same $?"
+        blockdev --getro /dev/sda
+        iscsi_logout_all
+        kill %1`,
+    });
+    expect(result.output).toContain(`is not advertised at ${portal}\nelsewhere 1\n`);
+    expect(result.output).toContain('/dev/sda\nsame 0\n1\n');
+  }, 90_000);
+
+  test('asks the target for its secret too, and refuses a target that does not know it', async () => {
+    const connect = `iscsi_connect ${portal} ${target.iqn} ${USER} ${SECRET} ${TARGET_USER}`;
+    const result = await runGuest({
+      timeoutMs: 60_000,
+      script: `
+        ${connect} not-the-secret1
+        echo "impostor $?"
+        ${connect} ${TARGET_SECRET}
+        echo "known $?"
+        wait_disk && iscsi_logout_all`,
+    });
+    expect(result.output).toMatch(/^impostor (?!0$)\d+$/m);
+    expect(result.output).toMatch(/^known 0$/m);
+    expect(result.exitCode).toBe(0);
   }, 90_000);
 
   test('hands the script exit status back, and a failing script is no harness error', async () => {

@@ -15,6 +15,9 @@ export interface TgtdOptions {
   readonly disk: string;
   readonly user: string;
   readonly secret: string;
+  /** What the target proves itself with to an initiator that asks for it. */
+  readonly targetUser: string;
+  readonly targetSecret: string;
 }
 
 /** Why tgtd cannot run here, or `undefined` when it can. */
@@ -45,6 +48,9 @@ export async function startTgtd(options: TgtdOptions): Promise<TgtdTarget> {
     await admin('--op', 'new', ...account, '--password', options.secret);
     await admin('--op', 'bind', ...account, '--tid', '1');
     await admin('--op', 'bind', ...account); // for discovery
+    const own = ['--mode', 'account', '--user', options.targetUser];
+    await admin('--op', 'new', ...own, '--password', options.targetSecret);
+    await admin('--op', 'bind', ...own, '--tid', '1', '--outgoing');
     await admin('--op', 'bind', '--mode', 'target', '--tid', '1', '-I', 'ALL');
   } catch (error) {
     await ended(daemon);
