@@ -36,8 +36,6 @@ export const u16be = (offset: number): Field<number> =>
   field((view, at) => view.getUint16(at), offset);
 export const u32be = (offset: number): Field<number> =>
   field((view, at) => view.getUint32(at), offset);
-export const i32be = (offset: number): Field<number> =>
-  field((view, at) => view.getInt32(at), offset);
 
 /** 64 bits as a number; a value above 2^53 - 1 throws `CORRUPT` rather than lose bits. */
 export const u64le = (offset: number): Field<number> =>

@@ -140,7 +140,7 @@ export class Exports {
 }
 
 /** The target name of a disk of a restore point: the same every time, no two alike. */
-export function iqnOf(address: string, seed: string): string {
+function iqnOf(address: string, seed: string): string {
   const readable = address
     .toLowerCase()
     .replaceAll(/[^a-z0-9.-]+/g, '-')

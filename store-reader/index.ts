@@ -11,8 +11,6 @@ export {
   type BlockReference,
   CLAIMS_PREFIX,
   type Codec,
-  CODEC_MASK,
-  CODECS,
   commitObject,
   FANOUT,
   FORMAT_VERSION,
@@ -52,7 +50,6 @@ export {
   encodeRepositoryRecord,
   NativeRepository,
   type OpenOptions,
-  readRepositoryRecord,
 } from './native/repository.ts';
 export { Sealer } from './native/seal.ts';
 export { pointsOf, type Resolved, resolveAddress, resolveDisk } from './resolve.ts';

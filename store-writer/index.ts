@@ -8,7 +8,7 @@ export {
 } from './capture.ts';
 export type { EncodeLink } from './encode-pool.ts';
 export { type EncodeWorkerData, serveEncodeWorker, startInlineEncoder } from './encode-worker.ts';
-export { FileSource, localFiles } from './file-source.ts';
+export { localFiles } from './file-source.ts';
 export { type InitOptions, initRepository } from './init.ts';
 export {
   type DiskDamage,

@@ -1,4 +1,4 @@
-import { asRestoreError, type RestoreError } from '../core/index.ts';
+import { asRestoreError } from '../core/index.ts';
 import {
   type BlockReference,
   type NativeRepository,
@@ -86,7 +86,7 @@ export class PackInspector {
     const [error] = await this.#repository.prove([
       { reference: entry, plainBytes: this.#repository.record.blockSize, atMost: true },
     ]);
-    const reason = (error as RestoreError | undefined)?.message;
+    const reason = error?.message;
     this.#lone.set(key, reason);
     return reason;
   }

@@ -2,42 +2,42 @@
  * `lseek(2)` with SEEK_DATA and SEEK_HOLE, which Node has no call for. Without the native library
  * (another platform) there are no holes to be seen, and files are read whole.
  */
-import { createRequire } from 'node:module';
-
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
+const ENXIO = 6;
 
-type Lseek = (descriptor: number, offset: number, whence: number) => number | bigint;
+interface Library {
+  readonly lseek: (descriptor: number, offset: number, whence: number) => number | bigint;
+  readonly errno: () => number;
+}
 
-let lseek: Lseek | undefined | null;
+const library = await load();
 
-/** The next range of data at or after `offset`; `undefined` when only a hole is left. */
+/**
+ * The next range of data at or after `offset`; `undefined` when only a hole is left. Whatever the
+ * system cannot tell counts as data: reading it brings the truth.
+ */
 export function nextData(
   descriptor: number,
   offset: number,
   size: number,
 ): { start: number; end: number } | undefined {
-  lseek ??= load();
-  if (lseek === null) return { start: offset, end: size };
-  const start = Number(lseek(descriptor, offset, SEEK_DATA));
-  // ENXIO: no data up to the end. Also where the file system knows no holes, asked at its end.
-  if (start < 0 || start >= size)
-    return start < 0 && !knowsHoles(descriptor) ? { start: offset, end: size } : undefined;
-  const end = Number(lseek(descriptor, start, SEEK_HOLE));
+  if (library === undefined) return { start: offset, end: size };
+  const start = Number(library.lseek(descriptor, offset, SEEK_DATA));
+  if (start < 0) return library.errno() === ENXIO ? undefined : { start: offset, end: size };
+  if (start >= size) return undefined;
+  const end = Number(library.lseek(descriptor, start, SEEK_HOLE));
   return { start, end: end <= start ? size : Math.min(end, size) };
 }
 
-/** Every file has a hole at its end, where the file system knows of holes at all. */
-function knowsHoles(descriptor: number): boolean {
-  return lseek !== null && lseek !== undefined && Number(lseek(descriptor, 0, SEEK_HOLE)) >= 0;
-}
-
-function load(): Lseek | null {
-  if (process.platform !== 'linux') return null;
+async function load(): Promise<Library | undefined> {
+  if (process.platform !== 'linux') return undefined;
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    return koffi.load('libc.so.6').func('int64_t lseek(int, int64_t, int)') as Lseek;
+    const { default: koffi } = await import('koffi');
+    const lseek = koffi.load('libc.so.6').func('int64_t lseek(int, int64_t, int)');
+    return { lseek: (...args): number | bigint => lseek(...args) as number, errno: koffi.errno };
   } catch {
-    return null;
+    // No prebuilt library for this platform.
+    return undefined;
   }
 }

@@ -162,7 +162,9 @@ function readChanges(file: string, paths: readonly string[]): Extent[][] {
       hint: 'Write [{"offset": 0, "length": 65536}, …], or {"disk0": […], "disk1": […]}.',
     });
   }
-  const lists = Array.isArray(parsed.data) ? { disk0: parsed.data } : parsed.data;
+  const lists: Readonly<Record<string, Extent[]>> = Array.isArray(parsed.data)
+    ? { disk0: parsed.data }
+    : parsed.data;
   if (Array.isArray(parsed.data) && paths.length > 1) {
     throw new RestoreError('INVALID', 'one list of changed blocks for several disks', {
       where: { object: file, expected: '{"disk0": […], "disk1": […]}' },
@@ -176,7 +178,7 @@ function readChanges(file: string, paths: readonly string[]): Extent[][] {
       where: { object: file, expected: `disk0..disk${paths.length - 1}`, found: unknown },
     });
   }
-  return paths.map((_, number) => lists[`disk${number}` as keyof typeof lists] ?? []);
+  return paths.map((_, number) => lists[`disk${number}`] ?? []);
 }
 
 function readJson(file: string): unknown {

@@ -10,9 +10,9 @@ export const PACK_HEADER_BYTES = 64;
 const DIRECTORY_ENTRY_BYTES = 48;
 const TRAILER_BYTES = 48;
 /** Offsets are 32 bits, and a pack is read whole by `verify`. */
-export const PACK_BYTES_MAX: number = 1024 * 1024 * 1024;
+const PACK_BYTES_MAX: number = 1024 * 1024 * 1024;
 
-export const PACK_KINDS = { data: 1, index: 2 } as const;
+const PACK_KINDS = { data: 1, index: 2 } as const;
 export type PackKind = keyof typeof PACK_KINDS;
 
 const Trailer = {

@@ -173,7 +173,7 @@ export class NativeRepository {
 }
 
 /** `repository.json` of a backend, checked. */
-export async function readRepositoryRecord(backend: Backend): Promise<RepositoryRecord> {
+async function readRepositoryRecord(backend: Backend): Promise<RepositoryRecord> {
   let bytes: Uint8Array;
   try {
     bytes = await backend.get(REPOSITORY_OBJECT);
