@@ -5,10 +5,12 @@ import path from 'node:path';
 import { expect } from 'vitest';
 import {
   asRestoreError,
+  checkRange,
   type Extent,
   type FileOpener,
   isAllZero,
   type SparseSource,
+  throwIfAborted,
 } from '../../core/index.ts';
 import { type OpenImage, type OpenImageOptions, openImage } from '../../parsers/index.ts';
 import { randomBytes, seededRandom } from '../fixtures/random.ts';
@@ -46,8 +48,9 @@ async function openFile(name: string, withHoles: boolean): Promise<SparseSource>
   return {
     size,
     sectorSize: 512,
-    async readInto(target, offset) {
-      if (offset < 0 || offset + target.byteLength > size) throw new RangeError('outside the file');
+    async readInto(target, offset, signal) {
+      checkRange({ size }, offset, target.byteLength);
+      throwIfAborted(signal);
       for (let done = 0; done < target.byteLength; ) {
         const left = target.byteLength - done;
         const { bytesRead } = await handle.read(target, done, left, offset + done);
@@ -55,7 +58,10 @@ async function openFile(name: string, withHoles: boolean): Promise<SparseSource>
         done += bytesRead;
       }
     },
-    peek: () => undefined,
+    peek(offset, length) {
+      checkRange({ size }, offset, length);
+      return undefined;
+    },
     async *extents(offset, length) {
       yield* clipped(data, offset, length);
     },
