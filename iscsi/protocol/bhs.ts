@@ -58,6 +58,7 @@ export const REJECT_REASON = {
   snackReject: 0x03,
   protocolError: 0x04,
   commandNotSupported: 0x05,
+  tooManyImmediateCommands: 0x06,
   taskInProgress: 0x07,
   invalidPduField: 0x09,
 } as const;

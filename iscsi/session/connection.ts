@@ -39,6 +39,8 @@ export class Connection implements PduHandler {
   /** Set by every arrival, cleared by whoever watches for silence. */
   heard = true;
   readonly #logger: IscsiLogger;
+  /** Answers queued beyond this stop us from reading: a peer that never takes any is hostile. */
+  readonly #stopReadingAtBytes: number;
   #phase: ConnectionPhase | undefined;
   #statSn = 0;
   #flushIsDue = false;
@@ -48,6 +50,8 @@ export class Connection implements PduHandler {
   constructor(socket: Socket, resources: TargetResources, maxDataBytes: number) {
     this.socket = socket;
     this.#logger = resources.logger;
+    // Reads of the disk stop earlier, by their budget, so that an honest peer's pings are seen.
+    this.#stopReadingAtBytes = 2 * resources.limits.connectionBufferBytes;
     this.remoteAddress = plainAddress(socket.remoteAddress);
     this.localAddress = plainAddress(socket.localAddress);
     this.localPort = socket.localPort ?? 0;
@@ -126,7 +130,9 @@ export class Connection implements PduHandler {
       this.#broken(error);
       return;
     }
-    if (!this.#closed) this.writer.flush();
+    if (this.#closed) return;
+    this.writer.flush();
+    if (this.writer.queuedBytes > this.#stopReadingAtBytes) this.socket.pause();
   }
 
   /** Nothing that one peer sends may reach beyond its own connection. */
@@ -142,6 +148,8 @@ export class Connection implements PduHandler {
     if (this.#closed) return;
     this.#phase?.onSent();
     this.writer.flush();
+    const roomAgain = this.writer.queuedBytes <= this.#stopReadingAtBytes;
+    if (roomAgain && this.socket.isPaused()) this.socket.resume();
   }
 
   #gone(): void {

@@ -73,6 +73,11 @@ export class ScsiTasks {
       this.#session.reject(pdu, REJECT_REASON.taskInProgress);
       return;
     }
+    // Immediate commands are outside the window, and so need a bound of their own.
+    if (this.#tasks.size >= 2 * this.#session.limits.commandWindow) {
+      this.#session.reject(pdu, REJECT_REASON.tooManyImmediateCommands);
+      return;
+    }
     const flags = Bhs.flags(view, at);
     const cdb = new DataView(headerBytes(pdu, CDB_AT, CDB_BYTES).slice().buffer);
     const expectedBytes = Bhs.expectedDataTransferLength(view, at);

@@ -7,7 +7,7 @@ import {
   type TargetExport,
 } from '../../../iscsi/index.ts';
 import { randomBytes } from '../../fixtures/random.ts';
-import { RawClient, type LoginOptions } from './raw-client.ts';
+import { type CommandResult, type LoginOptions, RawClient } from './raw-client.ts';
 
 export const USER = 'helpdesk';
 export const SECRET = 'correct-horse';
@@ -23,6 +23,8 @@ export interface TargetFixture {
   /** Adds an export with {@link USER} and {@link SECRET}. */
   add(iqn: string, source: BlockSource, extra?: Partial<TargetExport>): void;
   url(iqn: string): string;
+  /** Exports `source` under a name of its own and logs in, unit attention taken. */
+  sessionOn(source: BlockSource, keys?: readonly string[]): Promise<RawClient>;
   /** A hand-made session that is logged in. */
   session(iqn: string, options?: Partial<LoginOptions>): Promise<RawClient>;
 }
@@ -43,24 +45,35 @@ export async function startTarget(
     ...options,
   });
   const port = target.portals[0]?.port ?? 0;
+  const add: TargetFixture['add'] = (iqn, source, extra = {}) =>
+    target.addExport({
+      iqn,
+      readOnly: true,
+      source,
+      identity: identityOf(iqn),
+      chap: { user: USER, secret: SECRET },
+      ...extra,
+    });
+  const session: TargetFixture['session'] = async (iqn, login = {}) => {
+    const client = await RawClient.connect(port);
+    await client.login({ target: iqn, chap: { user: USER, secret: SECRET }, ...login });
+    return client;
+  };
+  let exports = 0;
   return {
     target,
     port,
     warnings,
     events,
-    add: (iqn, source, extra = {}) =>
-      target.addExport({
-        iqn,
-        readOnly: true,
-        source,
-        identity: identityOf(iqn),
-        chap: { user: USER, secret: SECRET },
-        ...extra,
-      }),
+    add,
+    session,
     url: (iqn) => `iscsi://${USER}%${SECRET}@127.0.0.1:${port}/${iqn}/0`,
-    session: async (iqn, login = {}) => {
-      const client = await RawClient.connect(port);
-      await client.login({ target: iqn, chap: { user: USER, secret: SECRET }, ...login });
+    sessionOn: async (source, keys = []) => {
+      exports += 1;
+      const iqn = `iqn.2026-01.test:own-${exports}`;
+      add(iqn, source);
+      const client = await session(iqn, { keys });
+      await clearAttention(client);
       return client;
     },
   };
@@ -87,4 +100,11 @@ export function read10(block: number, count: number): Buffer {
 /** A new session begins with a unit attention; this takes it. */
 export async function clearAttention(client: RawClient): Promise<void> {
   await client.command([0x00, 0, 0, 0, 0, 0]);
+}
+
+/** Sense key, ASC and ASCQ as `kk/aa/qq`. */
+export function senseOf({ status, sense }: CommandResult): string {
+  if (status !== 0x02) return `status ${status}`;
+  const parts = [sense.readUInt8(2) & 0x0f, sense.readUInt8(12), sense.readUInt8(13)];
+  return parts.map((part) => part.toString(16).padStart(2, '0')).join('/');
 }

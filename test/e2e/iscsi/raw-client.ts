@@ -293,3 +293,21 @@ export function chapAnswer(challenge: ReadonlyMap<string, string>, secret: strin
     .digest('hex');
   return `0x${digest}`;
 }
+
+/** The header of a Data-Out PDU. */
+export function dataOut(
+  tag: number,
+  transferTag: number,
+  dataSn: number,
+  offset: number,
+  final: boolean,
+): Buffer {
+  const bhs = Buffer.alloc(48);
+  bhs[0] = 0x05;
+  bhs[1] = final ? 0x80 : 0;
+  bhs.writeUInt32BE(tag, 16);
+  bhs.writeUInt32BE(transferTag, 20);
+  bhs.writeUInt32BE(dataSn, 36);
+  bhs.writeUInt32BE(offset, 40);
+  return bhs;
+}
