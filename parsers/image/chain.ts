@@ -126,7 +126,11 @@ export class Chain implements ChainAccess {
     root.depth = Math.max(root.depth, lineage.length);
     if (file.source.size === 0) throw noDisk(file, 'at least one sector', 'an empty file');
     const driver = format === undefined ? await probe(file) : driverOf(format);
-    return driver.open(file, new Chain(root.files, { root, lineage, stated }));
+    try {
+      return await driver.open(file, new Chain(root.files, { root, lineage, stated }));
+    } catch (error) {
+      throw named(error, file);
+    }
   }
 
   async #open(path: string): Promise<SparseSource> {
@@ -176,6 +180,17 @@ export class Chain implements ChainAccess {
       hint: `If the file is what it seems, state it: qemu-img rebase -u -b "${from.path}" -F FORMAT CHILD.`,
     });
   }
+}
+
+/** Layout readers know the place in a structure but not the file: an error says both. */
+function named(error: unknown, file: ImageFile): unknown {
+  if (!isRestoreError(error) || error.where.object !== undefined) return error;
+  return new RestoreError(error.code, 'a structure of the image is damaged', {
+    where: { object: file.path, ...error.where },
+    hint:
+      error.hint ?? 'Copy the image again from where it came from, or restore it from a backup.',
+    cause: error,
+  });
 }
 
 async function probe(file: ImageFile): Promise<ImageDriver> {

@@ -275,6 +275,13 @@ describe('qcow2 features that are refused by name', () => {
     expect(error.message).toContain(text);
   });
 
+  it('names the file when a field is beyond all bounds', async () => {
+    const image = qcow2();
+    image.fill(0xff, 24, 32);
+    const error = await failure('a', { a: image });
+    expect(error).toMatchObject({ code: 'CORRUPT', where: { object: 'a', offset: 24 } });
+  });
+
   it('reads a dirty image', async () => {
     const image = await openImage('a', memory({ a: qcow2({ incompatible: 1n }) }));
     expect(image.details).toMatchObject({ dirty: true });

@@ -5,10 +5,10 @@ import type { ImageFile } from './image.ts';
 
 /** A compressed cluster's place in its file. */
 export interface PackedCluster {
-  /** Where it starts; also its name in the cache. */
+  /** Where it starts in the file. */
   readonly at: number;
   readonly packedBytes: number;
-  /** Offset on the disk, for decoders that check it. */
+  /** Its offset on the disk: checked by decoders that can, and its name in the cache. */
   readonly diskOffset: number;
 }
 
@@ -22,20 +22,22 @@ export type Decode = (
   cluster: PackedCluster,
 ) => Uint8Array | Promise<Uint8Array>;
 
-/** Decoded bytes kept for each file: small reads of one cluster decode it once. */
-const BUDGET_BYTES = 8 * 1024 * 1024;
-
-/** Reads and decodes compressed clusters; keeps the recent ones; concurrent asks decode once. */
+/**
+ * Reads and decodes compressed clusters; keeps the recent ones, so that small reads of one cluster
+ * decode it once; concurrent asks decode once.
+ */
 export class Unpacker {
   readonly #file: ImageFile;
   readonly #decode: Decode;
-  readonly #plain = new LRUCache<number, Uint8Array>({
-    maxSize: BUDGET_BYTES,
-    sizeCalculation: (cluster) => cluster.byteLength,
-  });
+  readonly #plain: LRUCache<number, Uint8Array>;
   readonly #pending = new Map<number, Promise<Uint8Array>>();
 
-  constructor(file: ImageFile, decode: Decode) {
+  /** `budgetBytes`: decoded bytes kept at the most. */
+  constructor(file: ImageFile, budgetBytes: number, decode: Decode) {
+    this.#plain = new LRUCache({
+      maxSize: budgetBytes,
+      sizeCalculation: (cluster) => cluster.byteLength,
+    });
     this.#file = file;
     this.#decode = decode;
   }
@@ -43,11 +45,11 @@ export class Unpacker {
   /** The plain bytes of a cluster; a view that must not be written to. */
   unpack(cluster: PackedCluster, signal?: AbortSignal): Uint8Array | Promise<Uint8Array> {
     throwIfAborted(signal);
-    const held = this.#plain.get(cluster.at) ?? this.#pending.get(cluster.at);
+    const held = this.#plain.get(cluster.diskOffset) ?? this.#pending.get(cluster.diskOffset);
     if (held !== undefined) return held;
     // Not under any one caller's signal: others may be waiting for the same cluster.
-    const decoding = this.#load(cluster).finally(() => this.#pending.delete(cluster.at));
-    this.#pending.set(cluster.at, decoding);
+    const decoding = this.#load(cluster).finally(() => this.#pending.delete(cluster.diskOffset));
+    this.#pending.set(cluster.diskOffset, decoding);
     return decoding;
   }
 
@@ -55,7 +57,7 @@ export class Unpacker {
     needInside(this.#file, 'compressed cluster', cluster.at, cluster.packedBytes);
     const packed = await readBytes(this.#file.source, cluster.at, cluster.packedBytes);
     const plain = await this.#decode(packed, cluster);
-    this.#plain.set(cluster.at, plain);
+    this.#plain.set(cluster.diskOffset, plain);
     return plain;
   }
 }

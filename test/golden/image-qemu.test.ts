@@ -88,8 +88,8 @@ const RECIPES: readonly Recipe[] = [
   vmdk('subformat=monolithicSparse,zeroed_grain=on', { writes: ['write', 'zero'] }),
   vmdk('subformat=monolithicFlat', { mapKnown: false }),
   vmdk('subformat=twoGbMaxExtentSparse', {
-    sizeBytes: 2048 * MIB + 3 * MIB,
-    details: { extents: 2 },
+    sizeBytes: 4096 * MIB + 3 * MIB,
+    details: { extents: 3 },
   }),
   vmdk('subformat=twoGbMaxExtentFlat', {
     sizeBytes: 2048 * MIB + 3 * MIB,

@@ -159,7 +159,7 @@ async function qemuMap(name: string, format: string): Promise<MapEntry[]> {
 }
 
 /** The ranges of an image that qemu says do not read as zeros. */
-export async function dataOf(name: string, format: string): Promise<Extent[]> {
+async function dataOf(name: string, format: string): Promise<Extent[]> {
   const entries = await qemuMap(name, format);
   return entries
     .filter(({ zero }) => !zero)
@@ -224,7 +224,7 @@ async function expectSameRange(
   expect.fail(`byte ${offset + at} is ${ours[at]}, and qemu reads ${theirs[at]}`);
 }
 
-export async function extentsIn(source: SparseSource): Promise<Extent[]> {
+async function extentsIn(source: SparseSource): Promise<Extent[]> {
   return Array.fromAsync(source.extents(0, source.size));
 }
 

@@ -27,7 +27,7 @@ export const qcow2Driver: ImageDriver = {
     const tables = new TableReader(file, chain.tableBudgetBytes);
     const data = header.externalData ? await openDataFile(file, header, chain) : file;
     const { size, clusterBytes, compression } = header;
-    const unpacker = new Unpacker(file, (packed, cluster) =>
+    const unpacker = new Unpacker(file, 2 * chain.tableBudgetBytes, (packed, cluster) =>
       inflate(file, compression, packed, cluster, clusterBytes),
     );
     const map = new Qcow2Map(file, data, header, tables, unpacker);
@@ -36,7 +36,7 @@ export const qcow2Driver: ImageDriver = {
     return {
       source: new MappedSource({
         size,
-        sectorSize: parent?.source.sectorSize ?? SECTOR_BYTES,
+        sectorSize: SECTOR_BYTES,
         map,
         parent: parent?.source,
       }),

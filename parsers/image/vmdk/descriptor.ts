@@ -2,11 +2,11 @@ import { RestoreError } from '../../../core/index.ts';
 import { corrupt, unsupported } from '../checks.ts';
 import type { ImageFile } from '../image.ts';
 
-/** Extents of one disk. 2 GiB each, that is 16 TiB; thin ones are far larger. */
-const EXTENT_COUNT_LIMIT = 8000;
+/** Extents of one disk: 8 TiB of 2 GiB each, which is as far as split disks go. */
+const EXTENT_COUNT_LIMIT = 4096;
 const NO_PARENT = 0xffffffff;
 
-export const EXTENT_TYPES = ['FLAT', 'VMFS', 'SPARSE', 'VMFSSPARSE', 'ZERO'] as const;
+const EXTENT_TYPES = ['FLAT', 'VMFS', 'SPARSE', 'VMFSSPARSE', 'ZERO'] as const;
 export type ExtentType = (typeof EXTENT_TYPES)[number];
 
 const ACCESS = /^\s*(RW|RDONLY|NOACCESS)\b/u;

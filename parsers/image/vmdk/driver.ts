@@ -8,7 +8,7 @@ import {
   SECTOR_BYTES,
 } from '../image.ts';
 import { type ImageMap, MappedSource, type Run } from '../mapped-source.ts';
-import { TableReader } from '../tables.ts';
+import { PAGE_BYTES } from '../tables.ts';
 import {
   type Descriptor,
   type ExtentLine,
@@ -87,10 +87,11 @@ async function openDescriptorFile(file: ImageFile, chain: ChainAccess): Promise<
   }
   const descriptor = parseDescriptor(file, bytes);
   const extents: Extent[] = [];
+  const shareBytes = Math.floor(chain.tableBudgetBytes / descriptor.extents.length);
+  const budgetBytes = Math.max(shareBytes, PAGE_BYTES);
   let start = 0;
   for (const line of descriptor.extents) {
     const end = start + line.sectorCount * SECTOR_BYTES;
-    const budgetBytes = chain.tableBudgetBytes / Math.min(descriptor.extents.length, 16);
     extents.push(await openExtent(file, chain, line, start, end, budgetBytes));
     start = end;
   }
@@ -139,7 +140,7 @@ async function sparseExtent(
   end: number,
   budgetBytes: number,
 ): Promise<Extent> {
-  const map = new SparseExtentMap(file, header, new TableReader(file, budgetBytes));
+  const map = new SparseExtentMap(file, header, budgetBytes);
   await map.checkTables();
   return { start, end, map };
 }

@@ -44,7 +44,7 @@ export const FLAGS = {
 export const COMPRESSION_DEFLATE = 1;
 
 /** Stream-optimized files: `GrainMarker`, and `Marker` with its type. */
-export const GrainMarker = { lba: u64le(0), size: u32le(8) } as const;
+export const GrainMarker = { lba: layout.bits64le(0), size: u32le(8) } as const;
 export const GRAIN_MARKER_BYTES = 12;
 export const Marker = { numSectors: u64le(0), size: u32le(8), type: u32le(12) } as const;
 export const MARKER_FOOTER = 3;

@@ -3,7 +3,7 @@ import { corrupt, needInside } from '../checks.ts';
 import { type ImageFile, SECTOR_BYTES } from '../image.ts';
 import { inflate } from '../inflate.ts';
 import type { ImageMap, Run } from '../mapped-source.ts';
-import type { TablePage, TableReader } from '../tables.ts';
+import { type TablePage, TableReader } from '../tables.ts';
 import { type PackedCluster, Unpacker } from '../unpack.ts';
 import { GRAIN_MARKER_BYTES, GrainMarker } from './layout.ts';
 import type { SparseExtentHeader } from './sparse-header.ts';
@@ -24,11 +24,12 @@ export class SparseExtentMap implements ImageMap {
   readonly #tables: TableReader;
   readonly #unpacker: Unpacker;
 
-  constructor(file: ImageFile, header: SparseExtentHeader, tables: TableReader) {
+  /** `budgetBytes`: table pages kept, and twice as many bytes of decoded grains. */
+  constructor(file: ImageFile, header: SparseExtentHeader, budgetBytes: number) {
     this.#file = file;
     this.#header = header;
-    this.#tables = tables;
-    this.#unpacker = grainUnpacker(file, header);
+    this.#tables = new TableReader(file, budgetBytes);
+    this.#unpacker = grainUnpacker(file, header, 2 * budgetBytes);
   }
 
   run(offset: number, limit: number): Run | Promise<Run> {
@@ -135,24 +136,25 @@ export class SparseExtentMap implements ImageMap {
  * Unpacks grains of one stream-optimized extent. A grain's marker names the sector that it belongs
  * to, which must be the one that was asked for.
  */
-function grainUnpacker(file: ImageFile, header: SparseExtentHeader): Unpacker {
+function grainUnpacker(file: ImageFile, header: SparseExtentHeader, budgetBytes: number): Unpacker {
   const { grainBytes, sectorCount } = header;
-  return new Unpacker(file, (packed, cluster) => {
+  return new Unpacker(file, budgetBytes, (packed, cluster) => {
     needInside(file, 'grain marker', cluster.at, GRAIN_MARKER_BYTES);
     const marker = layout.viewOf(packed);
     const lba = GrainMarker.lba(marker);
-    if (lba !== cluster.diskOffset / SECTOR_BYTES) {
+    const sector = cluster.diskOffset / SECTOR_BYTES;
+    if (lba !== BigInt(sector)) {
       throw corrupt(file, 'a grain belongs to another place of the disk', {
         structure: 'grain marker',
         offset: cluster.at,
-        expected: `sector ${cluster.diskOffset / SECTOR_BYTES}`,
+        expected: `sector ${sector}`,
         found: `sector ${lba}`,
       });
     }
     const size = GrainMarker.size(marker);
     needInside(file, 'compressed grain', cluster.at + GRAIN_MARKER_BYTES, size);
     const data = packed.subarray(GRAIN_MARKER_BYTES, GRAIN_MARKER_BYTES + size);
-    const onDisk = Math.min(grainBytes, (sectorCount - lba) * SECTOR_BYTES);
+    const onDisk = Math.min(grainBytes, (sectorCount - sector) * SECTOR_BYTES);
     return inflate(file, 'zlib', data, cluster, grainBytes, onDisk);
   });
 }
