@@ -1,5 +1,5 @@
 /** The one list of SCSI commands, and how one of them is run. */
-import { asRestoreError } from '../../core/index.ts';
+import { asRestoreError, RestoreError } from '../../core/index.ts';
 import { CAPACITY_COMMANDS } from './capacity.ts';
 import {
   check,
@@ -94,14 +94,15 @@ export function runCommand(
   command: ScsiCommand,
   context: CommandContext,
 ): ScsiOutcome | Promise<ScsiOutcome> {
+  const failed = (error: unknown): ScsiOutcome => {
+    // Sources throw RestoreError; anything else is a fault of our own, and must not go unseen.
+    if (!(error instanceof RestoreError)) context.report(error);
+    return outcomeOfError(asRestoreError(error, 'a SCSI command failed'));
+  };
   try {
     const outcome = command.run(context);
     return outcome instanceof Promise ? outcome.catch(failed) : outcome;
   } catch (error) {
     return failed(error);
   }
-}
-
-function failed(error: unknown): ScsiOutcome {
-  return outcomeOfError(asRestoreError(error, 'a SCSI command failed'));
 }

@@ -31,6 +31,8 @@ export interface CommandContext {
   /** Aborted when the session ends. */
   readonly signal: AbortSignal;
   readonly maxTransferBytes: number;
+  /** Takes note of a fault of our own. */
+  readonly report: (error: unknown) => void;
 }
 
 /** One row of the command set. */

@@ -203,7 +203,7 @@ export class ScsiTasks {
       this.#conclude(task, verdict ?? check(SENSE.invalidOpcode));
       return;
     }
-    const { unit, nexus, signal, limits } = this.#session;
+    const { unit, nexus, signal, limits, logger } = this.#session;
     const context: CommandContext = {
       unit,
       nexus,
@@ -211,6 +211,7 @@ export class ScsiTasks {
       dataOut,
       signal,
       maxTransferBytes: limits.maxTransferBytes,
+      report: (error) => logger.error({ err: error, command: command.name }, 'a command failed'),
     };
     const outcome = runCommand(command, context);
     if (!(outcome instanceof Promise)) {
