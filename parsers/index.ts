@@ -6,3 +6,4 @@ export {
   type OpenImageOptions,
 } from './image/image.ts';
 export { openImage } from './image/open.ts';
+export { encodeImage } from './image/encode.ts';

@@ -75,7 +75,7 @@ async function listPoints(
   flags: LsFlags,
 ): Promise<void> {
   const points: (PointEntry | DamagedEntry)[] = [];
-  for (const name of pointsOf(repository.catalog.points, machine)) {
+  for (const name of pointsOf(repository.catalog, machine)) {
     const address = `${machine}@${name.takenAt}`;
     try {
       const { consistency, archived, tags, disks, statistics } = await repository.point(name);

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { encodeImage } from '../../parsers/index.ts';
 import { resolveDisk } from '../../store-reader/index.ts';
 import { type WriteProgress, writeDisk } from '../../store-writer/index.ts';
 import { type CredentialOptions, withCredentials } from '../support/credentials.ts';
@@ -42,7 +43,7 @@ async function run(
     async (repository) => {
       const { point, disk } = await resolveDisk(repository, address);
       const plain = repository.openDisk(point, disk);
-      const source = plain;
+      const source = flags.format === 'raw' ? plain : await encodeImage(plain, flags.format);
       const controller = new AbortController();
       const stop = (): void => controller.abort();
       process.once('SIGINT', stop).once('SIGTERM', stop);
