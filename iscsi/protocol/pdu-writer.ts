@@ -94,7 +94,7 @@ export class PduWriter {
   endWith(parts: readonly Uint8Array[], dataBytes: number, release?: () => void): void {
     this.#endHeader();
     if (dataBytes > COPY_LIMIT_BYTES) this.#large(parts, dataBytes);
-    else this.#copyParts(parts, dataBytes);
+    else if (dataBytes > 0) this.#copyParts(parts, dataBytes);
     if (release !== undefined) this.#releases.push(release);
   }
 
