@@ -18,6 +18,7 @@ export {
   idKey,
   keyOf,
   PACKS_PREFIX,
+  POINTS_PREFIX,
   packObject,
   pointObject,
   REPOSITORY_OBJECT,

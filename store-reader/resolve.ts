@@ -1,4 +1,5 @@
 import { type Address, nearest, parseAddress, RestoreError } from '../core/index.ts';
+import type { Catalog } from './native/catalog.ts';
 import type { DiskRecord, PointName, PointRecord } from './native/records.ts';
 import type { NativeRepository } from './native/repository.ts';
 
@@ -15,14 +16,15 @@ export interface Resolved {
  * The restore point (and disk) that an address names.
  *
  * @throws RestoreError `INVALID` for a malformed or ambiguous address, `NOT_FOUND` with the nearest
- *   names for an unknown machine, point or disk.
+ *   names for an unknown machine, point or disk; `CORRUPT` where the chain of commits is damaged, so
+ *   that what is missing may only be hidden: then a point needs its full time or its id.
  */
 export async function resolveAddress(
   repository: NativeRepository,
   text: string,
 ): Promise<Resolved> {
   const address = parseAddress(text);
-  const name = findPoint(repository.catalog.points, address);
+  const name = findPoint(repository.catalog, address);
   const point = await repository.point(name);
   return { name, point, disk: findDisk(point, address), address };
 }
@@ -45,10 +47,16 @@ export async function resolveDisk(
   });
 }
 
-/** The points of a machine, oldest first. @throws RestoreError `NOT_FOUND` with the nearest names. */
-export function pointsOf(points: readonly PointName[], machine: string): PointName[] {
+/**
+ * The points of a machine, oldest first.
+ *
+ * @throws RestoreError `NOT_FOUND` with the nearest names, `CORRUPT` where damage may hide them.
+ */
+export function pointsOf(catalog: Catalog, machine: string): PointName[] {
+  const { points } = catalog;
   const own = points.filter((point) => point.machine === machine);
   if (own.length > 0) return own;
+  throwIfHidden(catalog, `machine ${machine}`);
   throw notFound(
     'machine',
     machine,
@@ -56,11 +64,13 @@ export function pointsOf(points: readonly PointName[], machine: string): PointNa
   );
 }
 
-function findPoint(points: readonly PointName[], address: Address): PointName {
-  const own = pointsOf(points, address.machine);
+function findPoint(catalog: Catalog, address: Address): PointName {
+  const own = pointsOf(catalog, address.machine);
   const wanted = address.point ?? 'latest';
+  const exact = own.filter((point) => isFully(point, wanted));
+  // A hidden point may be newer than the newest known, or begin as another does.
+  if (exact.length === 0) throwIfHidden(catalog, `restore point ${wanted}`);
   if (wanted === 'latest') return own.at(-1) as PointName;
-  const exact = own.filter((point) => sameTime(point.takenAt, wanted));
   const matches = exact.length > 0 ? exact : own.filter((point) => matchesPrefix(point, wanted));
   const [match] = matches;
   if (match !== undefined && matches.length === 1) return match;
@@ -77,6 +87,21 @@ function findPoint(points: readonly PointName[], address: Address): PointName {
 function matchesPrefix(point: PointName, wanted: string): boolean {
   if (point.takenAt.startsWith(wanted.toUpperCase())) return true;
   return /^[0-9a-f]{4,32}$/i.test(wanted) && point.id.startsWith(wanted.toLowerCase());
+}
+
+function isFully(point: PointName, wanted: string): boolean {
+  return sameTime(point.takenAt, wanted) || point.id === wanted.toLowerCase();
+}
+
+/** Damage never reads as absence. */
+function throwIfHidden({ damage }: Catalog, wanted: string): void {
+  const [cause] = damage;
+  if (cause === undefined) return;
+  throw new RestoreError('CORRUPT', `the list of restore points is damaged: ${cause.message}`, {
+    where: { ...cause.where, expected: wanted },
+    hint: 'Points that `rehydrate ls` still lists open by their full time or id; `rehydrate verify` names the others.',
+    cause,
+  });
 }
 
 function sameTime(takenAt: string, wanted: string): boolean {

@@ -16,6 +16,7 @@ import {
   NativeRepository,
   type OpenOptions,
   type PointRecord,
+  pointObject,
   readPackSet,
   recordOf,
   referenceOf,
@@ -142,6 +143,7 @@ class Capture {
       const { points } = await this.#repository.refresh();
       if (points.some(({ id }) => id === this.#id)) return;
       await deletePacksOf(backend, this.#tag);
+      await backend.delete(pointObject(this.#id));
       await backend.delete(claim);
     } catch {
       this.#options.onWarning?.('what this capture stored stays until the next capture');

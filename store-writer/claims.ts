@@ -12,6 +12,7 @@ import {
   CLAIMS_PREFIX,
   type NativeRepository,
   PACKS_PREFIX,
+  POINTS_PREFIX,
   packObject,
   pointObject,
   readPackSet,
@@ -39,6 +40,25 @@ export async function putClaim(
   const name = `${CLAIMS_PREFIX}/${pointId}`;
   await backend.put(name, Buffer.from(JSON.stringify(claim)));
   return name;
+}
+
+/**
+ * Restore points that are stored, named by no commit, and of no capture under way or killed: their
+ * commits have been damaged or lost.
+ */
+export async function listLostPoints(repository: NativeRepository): Promise<string[]> {
+  const { backend } = repository;
+  const stored = new Set<string>();
+  for await (const name of backend.list(POINTS_PREFIX)) {
+    stored.add(name.slice(name.lastIndexOf('/') + 1));
+  }
+  // In this order: a capture takes its claim back only after its commit is there to be read.
+  for await (const name of backend.list(CLAIMS_PREFIX)) {
+    stored.delete(name.slice(name.lastIndexOf('/') + 1));
+  }
+  const { points } = await repository.refresh();
+  for (const { id } of points) stored.delete(id);
+  return [...stored].sort();
 }
 
 /** Packs in the repository right now, by id. */

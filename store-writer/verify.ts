@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { asRestoreError, type Extent, RestoreError } from '../core/index.ts';
 import {
   type BlockReference,
@@ -8,9 +9,10 @@ import {
   type Page,
   type PointName,
   type PointRecord,
+  pointObject,
   readPackSet,
 } from '../store-reader/index.ts';
-import { listPacks } from './claims.ts';
+import { listLostPoints, listPacks } from './claims.ts';
 import { type PackHealth, PackInspector } from './pack-inspector.ts';
 
 /**
@@ -101,6 +103,7 @@ class Verifier {
     for (const point of points) {
       for (const disk of point.disks) await this.#checkDisk(point, disk);
     }
+    await this.#reportLostPoints();
     const present = await listPacks(this.#repository.backend);
     return {
       clean: this.#objects.size === 0 && this.#disks.length === 0,
@@ -127,6 +130,23 @@ class Verifier {
       }
     }
     return points;
+  }
+
+  /** A point without its commit is hidden, not gone: its own record still says whose it is. */
+  async #reportLostPoints(): Promise<void> {
+    for (const id of await listLostPoints(this.#repository)) {
+      const object = pointObject(id);
+      const reason = 'the commit that names this restore point is damaged or missing';
+      this.#objects.set(object, reason);
+      try {
+        const sha256 = hash('sha256', await this.#repository.backend.get(object));
+        const name = { id, machine: '', takenAt: '', sha256 };
+        const { machine, takenAt } = await this.#repository.point(name);
+        this.#disks.push({ machine, takenAt, pointId: id, ranges: [], reason });
+      } catch (error) {
+        this.#objects.set(object, asRestoreError(error, 'cannot read a point').message);
+      }
+    }
   }
 
   async #neededPacks(points: readonly PointRecord[]): Promise<Set<string>> {

@@ -4,7 +4,7 @@ import { RestoreError } from '../../core/index.ts';
 export const FORMAT_VERSION = 1;
 export const REPOSITORY_OBJECT = 'repository.json';
 export const COMMITS_PREFIX = 'commits';
-const POINTS_PREFIX = 'points';
+export const POINTS_PREFIX = 'points';
 export const PACKS_PREFIX = 'packs';
 export const CLAIMS_PREFIX = 'claims';
 
