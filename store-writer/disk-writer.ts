@@ -1,14 +1,17 @@
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import {
   asRestoreError,
   type BlockSource,
+  type Extent,
   extentsOf,
   isAllZero,
   RestoreError,
   throwIfAborted,
 } from '../core/index.ts';
 import { FileSource } from './file-source.ts';
+import { ExtentCursor } from './ranges.ts';
 
 export interface WriteDiskOptions {
   /** Replace a file that exists; write over a block device. */
@@ -53,7 +56,7 @@ export async function writeDisk(
   try {
     await writer.write();
     if (options.verify === true) await writer.verify();
-    if (!isDevice) await rename(target, path);
+    if (!isDevice) await publish(target, path);
   } catch (error) {
     if (!isDevice) await unlink(target).catch(() => undefined);
     throw asRestoreError(error, 'cannot write the disk', { object: path });
@@ -67,6 +70,8 @@ class DiskWriter {
   readonly #path: string;
   readonly #isDevice: boolean;
   readonly #options: WriteDiskOptions;
+  /** Chunk buffers between uses: fresh memory for every chunk would cost more than the copy. */
+  readonly #spare: Uint8Array[] = [];
 
   constructor(source: BlockSource, path: string, isDevice: boolean, options: WriteDiskOptions) {
     this.#source = source;
@@ -80,7 +85,10 @@ class DiskWriter {
     const handle = await open(this.#path, flags, 0o640);
     try {
       if (!this.#isDevice) await handle.truncate(this.#source.size);
-      await this.#forEachChunk('write', (offset, length) => this.#copy(handle, offset, length));
+      const chunks = this.#isDevice ? this.#allChunks() : this.#dataChunks();
+      await this.#forEachChunk('write', chunks, (offset, length) =>
+        this.#copy(handle, offset, length),
+      );
       await handle.sync();
     } finally {
       await handle.close();
@@ -93,7 +101,8 @@ class DiskWriter {
       if (!this.#isDevice && written.size !== this.#source.size) {
         throw differs(this.#path, Math.min(written.size, this.#source.size));
       }
-      await this.#forEachChunk('verify', (offset, length) =>
+      const chunks = this.#isDevice ? this.#allChunks() : this.#chunksOfEither(written);
+      await this.#forEachChunk('verify', chunks, (offset, length) =>
         this.#compare(written, offset, length),
       );
     } finally {
@@ -102,31 +111,42 @@ class DiskWriter {
   }
 
   async #copy(handle: FileHandle, offset: number, length: number): Promise<void> {
-    const data = new Uint8Array(length);
+    const memory = this.#take();
+    const data = memory.subarray(0, length);
     await this.#source.readInto(data, offset, this.#options.signal);
-    if (!this.#isDevice && isAllZero(data)) return;
-    await writeAll(handle, data, offset);
-    this.writtenBytes += length;
+    if (this.#isDevice || !isAllZero(data)) {
+      await writeAll(handle, data, offset);
+      this.writtenBytes += length;
+    }
+    this.#spare.push(memory);
   }
 
   async #compare(written: FileSource, offset: number, length: number): Promise<void> {
-    const expected = new Uint8Array(length);
-    const found = new Uint8Array(length);
+    const [first, second] = [this.#take(), this.#take()];
+    const expected = first.subarray(0, length);
+    const found = second.subarray(0, length);
     await this.#source.readInto(expected, offset, this.#options.signal);
     await written.readInto(found, offset);
-    if (Buffer.compare(expected, found) === 0) return;
-    const at = expected.findIndex((byte, index) => byte !== found[index]);
-    throw differs(this.#path, offset + at);
+    if (Buffer.compare(expected, found) !== 0) {
+      const at = expected.findIndex((byte, index) => byte !== found[index]);
+      throw differs(this.#path, offset + at);
+    }
+    this.#spare.push(first, second);
+  }
+
+  #take(): Uint8Array {
+    return this.#spare.pop() ?? new Uint8Array(CHUNK_BYTES);
   }
 
   /** A few at a time; the first failure ends it after those under way have settled. */
   async #forEachChunk(
     phase: WriteProgress['phase'],
+    chunks: AsyncIterable<Extent>,
     work: (offset: number, length: number) => Promise<void>,
   ): Promise<void> {
     const running = new Set<Promise<void>>();
     const failures: unknown[] = [];
-    for await (const { offset, length } of this.#chunks(phase)) {
+    for await (const { offset, length } of chunks) {
       throwIfAborted(this.#options.signal);
       if (running.size >= IN_FLIGHT) await Promise.race(running);
       if (failures.length > 0) break;
@@ -144,20 +164,39 @@ class DiskWriter {
     if (failures.length > 0) throw failures[0];
   }
 
-  /** Ranges to work on: those with data; on a device, and when verifying, all there is. */
-  async *#chunks(
-    phase: WriteProgress['phase'],
-  ): AsyncGenerator<{ offset: number; length: number }> {
-    const all = this.#isDevice || phase === 'verify';
-    const { size } = this.#source;
-    const extents = all
-      ? [{ offset: 0, length: size }]
-      : extentsOf(this.#source, 0, size, this.#options.signal);
-    for await (const { offset, length } of extents) {
-      for (let at = offset; at < offset + length; at += CHUNK_BYTES) {
-        yield { offset: at, length: Math.min(CHUNK_BYTES, offset + length - at) };
-      }
+  async *#dataChunks(): AsyncGenerator<Extent> {
+    for await (const extent of extentsOf(this.#source, 0, this.#source.size)) yield* cut(extent);
+  }
+
+  async *#allChunks(): AsyncGenerator<Extent> {
+    yield* cut({ offset: 0, length: this.#source.size });
+  }
+
+  /** Where both are holes, both are zeros. */
+  async *#chunksOfEither(written: FileSource): AsyncGenerator<Extent> {
+    const sides = [this.#source, written].map((side) => new ExtentCursor(extentsOf(side)));
+    for (const chunk of cut({ offset: 0, length: this.#source.size })) {
+      const end = chunk.offset + chunk.length;
+      const touched = await Promise.all(sides.map((side) => side.touches(chunk.offset, end)));
+      if (touched.includes(true)) yield chunk;
     }
+  }
+}
+
+function* cut({ offset, length }: Extent): Generator<Extent> {
+  for (let at = offset; at < offset + length; at += CHUNK_BYTES) {
+    yield { offset: at, length: Math.min(CHUNK_BYTES, offset + length - at) };
+  }
+}
+
+/** The new name must outlive a power cut as the bytes do. */
+async function publish(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  const folder = await open(dirname(to), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }
 
