@@ -21,16 +21,19 @@ export interface DeviceIdentity {
 }
 
 const DEFAULT_PEEK_BYTES = 64 * 1024;
-const NAA_LOCAL = 0x30;
+const LOCAL_COMPANY_ID = '025248';
 /** NAA formats and their lengths in bytes. SPC-4 section 7.8.6.6. */
 const NAA_BYTES: Readonly<Record<number, number>> = { 2: 8, 3: 8, 5: 8, 6: 16 };
 
-/** The identity for `seed` (export, disk, restore point, overlay …): equal seeds, equal disks. */
+/**
+ * The identity for `seed` (export, disk, restore point, overlay …): equal seeds, equal disks.
+ *
+ * NAA 6 is what multipath, udev, Windows and ESXi prefer. Its company id has the bit of locally
+ * administered addresses set, so it is nobody's; 100 bits of hash follow.
+ */
 export function identityOf(seed: string): DeviceIdentity {
-  const digest = createHash('sha256').update('rehydrate-lun\0').update(seed).digest();
-  const naa = new Uint8Array(digest.subarray(0, 8));
-  naa[0] = NAA_LOCAL | ((naa[0] as number) & 0x0f);
-  return { serial: digest.subarray(0, 16).toString('hex'), naa };
+  const digest = createHash('sha256').update('rehydrate-lun\0').update(seed).digest('hex');
+  return { serial: digest.slice(0, 32), naa: `6${LOCAL_COMPANY_ID}${digest.slice(32, 57)}` };
 }
 
 /** A disk as SCSI sees it: shared by all sessions of its target. */

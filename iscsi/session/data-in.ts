@@ -66,7 +66,7 @@ export class DataIn {
         return;
       }
       const length = this.#nextPduBytes(task);
-      const parts = this.#peek(task.offsetBytes, length);
+      const parts = this.#tryPeek(task.offsetBytes, length);
       if (parts === undefined) {
         void this.#readMiss(task);
         return;
@@ -88,6 +88,15 @@ export class DataIn {
     const { peerMaxRecvDataSegmentLengthBytes, maxBurstLengthBytes } = this.#host.parameters;
     const burstLeft = maxBurstLengthBytes - (task.sentBytes % maxBurstLengthBytes);
     return Math.min(task.leftBytes, peerMaxRecvDataSegmentLengthBytes, burstLeft);
+  }
+
+  /** A source that cannot even look fails the read that follows, with its reason. */
+  #tryPeek(offsetBytes: number, lengthBytes: number): readonly Uint8Array[] | undefined {
+    try {
+      return this.#peek(offsetBytes, lengthBytes);
+    } catch {
+      return undefined;
+    }
   }
 
   /** The bytes as views, when the source has all of them at hand. Good until the next call. */

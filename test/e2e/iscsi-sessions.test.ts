@@ -208,14 +208,7 @@ describe('discovery', () => {
   async function discover(chap?: { user: string; secret: string }): Promise<string> {
     return withClient(async (client) => {
       await client.login(chap === undefined ? {} : { chap });
-      const bhs = Buffer.alloc(48);
-      bhs[0] = 0x04;
-      bhs[1] = 0x80;
-      bhs.writeUInt32BE(client.nextTag(), 16);
-      bhs.writeUInt32BE(0xffffffff, 20);
-      bhs.writeUInt32BE(client.cmdSn, 24);
-      client.send(bhs, Buffer.from('SendTargets=All\0'));
-      return (await client.receive()).data.toString();
+      return sendTargets(client, 'All');
     });
   }
 
@@ -249,14 +242,42 @@ describe('discovery', () => {
     open.add(DISK, disk.source);
     const client = await RawClient.connect(open.port);
     await client.login({});
-    const bhs = Buffer.alloc(48);
-    bhs[0] = 0x04;
-    bhs[1] = 0x80;
-    bhs.writeUInt32BE(0xffffffff, 20);
-    bhs.writeUInt32BE(client.cmdSn, 24);
-    client.send(bhs, Buffer.from(`SendTargets=${DISK}\0`));
-    const list = (await client.receive()).data.toString();
+    const list = await sendTargets(client, DISK);
     expect(list).toBe(`TargetName=${DISK}\0TargetAddress=127.0.0.1:${open.port},1\0`);
     await open.target.close();
   });
 });
+
+describe('two portals', () => {
+  it('are both told of, and show one and the same disk', async () => {
+    const local = { host: '127.0.0.1', port: 0 };
+    const twice = await startTarget({ portals: [local, local], openDiscovery: true });
+    twice.add(DISK, disk.source);
+    const ports = twice.target.portals.map(({ port }) => port);
+    expect(new Set(ports).size).toBe(2);
+    const pages = [];
+    for (const port of ports) {
+      const client = await RawClient.connect(port);
+      await client.login({ target: DISK, chap: { user: USER, secret: SECRET }, isid: port });
+      const page83 = [0x12, 1, 0x83, 0, 255, 0];
+      pages.push((await client.command(page83, { readBytes: 255 })).data.toString('hex'));
+      const listed = await sendTargets(client, '');
+      for (const each of ports) expect(listed).toContain(`TargetAddress=127.0.0.1:${each},1\0`);
+      client.close();
+    }
+    expect(pages[0]).toBe(pages[1]);
+    await twice.target.close();
+  });
+});
+
+/** What `SendTargets` answers. */
+async function sendTargets(client: RawClient, value: string): Promise<string> {
+  const bhs = Buffer.alloc(48);
+  bhs[0] = 0x44;
+  bhs[1] = 0x80;
+  bhs.writeUInt32BE(client.nextTag(), 16);
+  bhs.writeUInt32BE(0xffffffff, 20);
+  bhs.writeUInt32BE(client.cmdSn, 24);
+  client.send(bhs, Buffer.from(`SendTargets=${value}\0`));
+  return (await client.receive()).data.toString();
+}
