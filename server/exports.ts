@@ -52,6 +52,8 @@ export class Exports {
   readonly #logger: Logger;
   readonly #portal: HostPort;
   readonly #records = new Map<string, ExportRecord>();
+  /** Names in use, those of exports that are being opened included. */
+  readonly #names = new Set<string>();
 
   /** @param advertise the portal to tell initiators, where it is not the one listened on. */
   constructor(
@@ -76,13 +78,17 @@ export class Exports {
     const seed = `${this.#repository.record.id} ${point.id} ${disk.id}`;
     const address = `${point.machine}@${point.takenAt}/${disk.id}`;
     const iqn = this.#freeIqn(iqnOf(address, seed));
-    const { sizeBytes } = await this.#iscsi.export({
+    const wanted = {
       iqn,
       alias: address,
       point: name,
       disk: disk.id,
       identitySeed: seed,
       chap: { user, secret },
+    };
+    const { sizeBytes } = await this.#iscsi.export(wanted).catch((error: unknown) => {
+      this.#names.delete(iqn);
+      throw error;
     });
     const record: ExportRecord = {
       id: randomBytes(4).toString('hex'),
@@ -125,16 +131,18 @@ export class Exports {
     }
     this.#records.delete(record.id);
     await this.#iscsi.revoke(record.iqn, REVOKE_GRACE_MS);
+    this.#names.delete(record.iqn);
     const { id, address, iqn } = record;
     this.#logger.info({ export: id, address, iqn }, 'revoked an export');
   }
 
   /** One point can be open twice, to two people with a secret each. */
   #freeIqn(base: string): string {
-    const used = new Set([...this.#records.values()].map(({ iqn }) => iqn));
     for (let number = 1; ; number += 1) {
       const iqn = number === 1 ? base : `${base}.${number}`;
-      if (!used.has(iqn)) return iqn;
+      if (this.#names.has(iqn)) continue;
+      this.#names.add(iqn);
+      return iqn;
     }
   }
 }

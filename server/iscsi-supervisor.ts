@@ -159,12 +159,21 @@ export class IscsiSupervisor {
     this.#listenTo(this.#child);
     try {
       await this.#request('start', { ...this.#start, listen: this.portal });
-      for (const wanted of this.#exports.values()) await this.#request('export', wanted);
+      for (const wanted of this.#exports.values()) await this.#openAgain(wanted);
       this.#logger.info({ exports: this.#exports.size }, 'the iSCSI process is back');
     } catch (error) {
       this.#logger.error({ err: error }, 'the iSCSI process did not come back');
       // Its end, forced here where need be, brings the next attempt.
       this.#child.kill('SIGKILL');
+    }
+  }
+
+  /** One disk that cannot be opened any more must not keep the others closed. */
+  async #openAgain(wanted: IscsiExport): Promise<void> {
+    try {
+      await this.#request('export', wanted);
+    } catch (error) {
+      this.#logger.error({ err: error, iqn: wanted.iqn }, 'an export did not come back');
     }
   }
 }

@@ -82,7 +82,7 @@ class DiskWriter {
 
   async write(): Promise<void> {
     const flags = this.#isDevice ? constants.O_WRONLY | constants.O_EXCL : 'w';
-    const handle = await open(this.#path, flags, 0o640);
+    const handle = await open(this.#path, flags, 0o600);
     try {
       if (!this.#isDevice) await handle.truncate(this.#source.size);
       const chunks = this.#isDevice ? this.#allChunks() : this.#dataChunks();

@@ -115,8 +115,9 @@ export class DirectoryBackend implements Backend {
 
   async tidy(): Promise<void> {
     for await (const name of this.list(TEMPORARY)) {
-      const [host, processId] = path.basename(name).split('~');
-      if (host === safeHostName() && !isAlive(Number(processId))) await this.delete(name);
+      const [host, namespace, processId] = path.basename(name).split('~');
+      const isOurs = host === safeHostName() && namespace === processNamespace();
+      if (isOurs && !isAlive(Number(processId))) await this.delete(name);
     }
   }
 
@@ -125,7 +126,8 @@ export class DirectoryBackend implements Backend {
   }
 
   async #start(name: string): Promise<FileSink> {
-    const temporary = `${TEMPORARY}/${safeHostName()}~${process.pid}~${randomBytes(8).toString('hex')}`;
+    const maker = `${safeHostName()}~${processNamespace()}~${process.pid}`;
+    const temporary = `${TEMPORARY}/${maker}~${randomBytes(8).toString('hex')}`;
     try {
       await this.#makeFolder(TEMPORARY);
       await this.#makeFolder(path.dirname(name));
@@ -141,7 +143,7 @@ export class DirectoryBackend implements Backend {
     const parts = folder.split('/');
     for (let depth = 1; depth <= parts.length; depth += 1) {
       const full = this.#file(parts.slice(0, depth).join('/'));
-      if ((await mkdir(full, { recursive: true })) !== undefined) {
+      if ((await mkdir(full, { recursive: true, mode: 0o750 })) !== undefined) {
         await syncFolder(path.dirname(full));
       }
     }
@@ -235,6 +237,15 @@ async function syncFolder(folder: string): Promise<void> {
 
 function safeHostName(): string {
   return hostname().replaceAll(/[^\w.-]/g, '_');
+}
+
+/** Process ids mean something within one namespace alone: containers may share a host name. */
+function processNamespace(): string {
+  try {
+    return fs.readlinkSync('/proc/self/ns/pid').replaceAll(/\D/g, '');
+  } catch {
+    return '0';
+  }
 }
 
 function isAlive(processId: number): boolean {
