@@ -1,5 +1,5 @@
 export type { TargetChap, TargetExport } from './export.ts';
-export { DEFAULT_LIMITS, type IscsiLimits } from './limits.ts';
+export type { IscsiLimits } from './limits.ts';
 export type { IscsiLogger } from './logger.ts';
 export type { ChapAlgorithm } from './login/chap-algorithms.ts';
 export type { PortalAddress } from './portals.ts';

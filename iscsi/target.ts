@@ -64,6 +64,7 @@ const MAX_IDLE_SLABS = 64;
 const DEFAULT_GRACE_MS = 10_000;
 const WATCH_INTERVAL_MS = 1_000;
 const MAX_TSIH = 0xffff;
+const MAX_DISCOVERY_SESSIONS = 32;
 
 export class IscsiTarget {
   /** The addresses that are really listened on. */
@@ -159,7 +160,8 @@ export class IscsiTarget {
     while (this.#sessionsOf(live).length > 0) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    this.#exports.delete(iqn);
+    // Meanwhile another call may have removed it, and the name may be in use again.
+    if (this.#exports.get(iqn) === live) this.#exports.delete(iqn);
   }
 
   exports(): readonly ExportSnapshot[] {
@@ -255,6 +257,7 @@ export class IscsiTarget {
       if (older?.identity.tsih !== result.tsih) return LOGIN_STATUS.sessionDoesNotExist;
       if (older.identity.cid !== result.cid) return LOGIN_STATUS.tooManyConnections;
     }
+    if (live === undefined) this.#makeRoomForDiscovery();
     if (older === undefined && this.#sessions.size >= this.#limits.maxSessions) {
       return LOGIN_STATUS.outOfResources;
     }
@@ -299,6 +302,13 @@ export class IscsiTarget {
     return this.#sessionsOf(live).find(
       ({ identity }) => identity.initiatorName === initiatorName && identity.isid === isid,
     );
+  }
+
+  /** Discovery may need no credentials: it must not take the places of those who have them. */
+  #makeRoomForDiscovery(): void {
+    const open = [...this.#sessions.values()].filter(({ identity }) => identity.live === undefined);
+    const tooMany = Math.max(0, open.length + 1 - MAX_DISCOVERY_SESSIONS);
+    for (const oldest of open.slice(0, tooMany)) this.#end(oldest);
   }
 
   /** Ends a session now: nothing of it is answered any more. */

@@ -4,7 +4,7 @@ import type { BufferPool, Slab } from './buffer-pool.ts';
 import { crc32c, crc32cPortable } from './crc32c.ts';
 
 /** Payloads up to this size are copied beside their header; longer ones are sent where they lie. */
-export const COPY_LIMIT_BYTES = 8 * 1024;
+const COPY_LIMIT_BYTES = 8 * 1024;
 const DIGEST_BYTES = 4;
 const MAX_OVERHEAD_BYTES = BHS_BYTES + DIGEST_BYTES + 3 + DIGEST_BYTES;
 const ZEROS = new Uint8Array(BHS_BYTES);
@@ -102,7 +102,7 @@ export class PduWriter {
   flush(): void {
     this.#closeRun();
     const segments = this.#segments;
-    if (segments.length === 0) return;
+    if (segments.length === 0 || !this.#socket.writable) return;
     const bytes = this.#segmentBytes;
     const slabs = this.#held;
     const releases = this.#releases;

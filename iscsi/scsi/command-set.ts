@@ -26,7 +26,7 @@ import { reportSupportedOpcodes } from './report-opcodes.ts';
 import { RESERVATION_COMMANDS } from './reservations.ts';
 import { SENSE } from './sense.ts';
 
-export const COMMANDS: readonly ScsiCommand[] = [
+const COMMANDS: readonly ScsiCommand[] = [
   TEST_UNIT_READY,
   REQUEST_SENSE,
   INQUIRY,

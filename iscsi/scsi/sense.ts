@@ -10,7 +10,7 @@ export interface Sense {
   readonly cdbField?: { readonly byte: number; readonly bit?: number };
 }
 
-export const SENSE_KEY = {
+const SENSE_KEY = {
   noSense: 0x0,
   notReady: 0x2,
   mediumError: 0x3,

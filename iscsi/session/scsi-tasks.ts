@@ -69,6 +69,10 @@ export class ScsiTasks {
   onCommand(pdu: IncomingPdu): void {
     const { view, at } = pdu;
     const tag = Bhs.initiatorTaskTag(view, at);
+    if (tag === RESERVED_TAG) {
+      this.#session.reject(pdu, REJECT_REASON.invalidPduField);
+      return;
+    }
     if (this.#tasks.has(tag)) {
       this.#session.reject(pdu, REJECT_REASON.taskInProgress);
       return;
@@ -116,6 +120,7 @@ export class ScsiTasks {
   abort(tag: number): boolean {
     const task = this.#tasks.get(tag);
     if (task === undefined) return false;
+    task.leftBytes = 0;
     this.#finish(task);
     return true;
   }
@@ -173,7 +178,8 @@ export class ScsiTasks {
   #solicit(task: ScsiTask, transfer: DataOutTransfer): void {
     const wanted = transfer.missingBytes;
     const limit = this.#session.limits.connectionBufferBytes;
-    if (this.#solicitedBytes > 0 && this.#solicitedBytes + wanted > limit) {
+    const mustWait = this.#solicitedBytes > 0 && this.#solicitedBytes + wanted > limit;
+    if (mustWait && !task.holdsMemory) {
       this.#waitingToSolicit.push(task);
       return;
     }
@@ -237,6 +243,7 @@ export class ScsiTasks {
   }
 
   #respond(task: ScsiTask, status: ScsiStatus, sense?: Sense): void {
+    task.leftBytes = 0;
     this.#finish(task);
     const encoded = sense === undefined ? NOTHING : encodeSense(sense);
     const data = new Uint8Array(encoded.length === 0 ? 0 : encoded.length + 2);

@@ -4,7 +4,7 @@ import { serialBefore } from '../protocol/serial.ts';
 import type { LiveExport } from '../export.ts';
 import type { Session } from './session.ts';
 
-export const TASK_FUNCTION = {
+const TASK_FUNCTION = {
   abortTask: 1,
   abortTaskSet: 2,
   clearAca: 3,
@@ -15,7 +15,7 @@ export const TASK_FUNCTION = {
   taskReassign: 8,
 } as const;
 
-export const TASK_RESPONSE = {
+const TASK_RESPONSE = {
   complete: 0,
   noSuchTask: 1,
   noSuchUnit: 2,

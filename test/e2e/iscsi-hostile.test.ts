@@ -312,6 +312,24 @@ describe('a client that does not take its answers', () => {
     client.close();
   });
 
+  it('cannot take the places of others by discovery', async () => {
+    const few = await startTarget({ limits: { maxSessions: 40 } });
+    few.add(DISK, disk.source);
+    const idle = [];
+    for (let count = 0; count < 60; count += 1) {
+      const client = await RawClient.connect(few.port);
+      await client.login({});
+      idle.push(client);
+      if (count === 30) expect(few.target.sessions().length).toBe(31);
+    }
+    const client = await few.session(DISK);
+    await client.ping();
+    expect(few.target.sessions().length).toBeLessThanOrEqual(33);
+    expect(idle.filter(({ ended }) => ended).length).toBeGreaterThanOrEqual(28);
+    for (const each of [client, ...idle]) each.close();
+    await few.target.close();
+  });
+
   it('cannot take all places for logging in', async () => {
     const idle = await Promise.all(
       Array.from({ length: 40 }, () => RawClient.connect(fixture.port)),

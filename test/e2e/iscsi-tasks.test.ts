@@ -99,11 +99,12 @@ describe('data that the target takes', () => {
     return cdb;
   };
 
-  /** Answers R2T PDUs until the command ends. */
-  async function feed(own: RawClient, tag: number, data: Buffer): Promise<RawPdu> {
+  /** Answers R2T PDUs until a command ends. */
+  async function feedAny(own: RawClient, data: Buffer): Promise<RawPdu> {
     for (;;) {
       const pdu = await own.receive();
       if ((pdu.bhs.readUInt8(0) & 0x3f) !== 0x31) return pdu;
+      const tag = pdu.bhs.readUInt32BE(16);
       const transferTag = pdu.bhs.readUInt32BE(20);
       const start = pdu.bhs.readUInt32BE(40);
       const end = start + pdu.bhs.readUInt32BE(44);
@@ -125,20 +126,39 @@ describe('data that the target takes', () => {
     const own = await fixture.sessionOn(disk.source, keys);
     const data = bytes(512, 2000 * 512);
     const options = { writeBytes: data.length, immediateData: data.subarray(0, immediate) };
-    const same = await feed(own, own.sendCommand(verifyBytes(1, 2000), options), data);
+    own.sendCommand(verifyBytes(1, 2000), options);
+    const same = await feedAny(own, data);
     expect(same.bhs.readUInt8(0)).toBe(0x21);
     expect(same.bhs.readUInt8(3)).toBe(0);
     const changed = Buffer.from(data);
     changed.writeUInt8(changed.readUInt8(700_000) ^ 1, 700_000);
-    const tag = own.sendCommand(verifyBytes(1, 2000), {
-      writeBytes: data.length,
-      immediateData: changed.subarray(0, immediate),
-    });
-    const other = await feed(own, tag, changed);
+    const immediateData = changed.subarray(0, immediate);
+    own.sendCommand(verifyBytes(1, 2000), { writeBytes: data.length, immediateData });
+    const other = await feedAny(own, changed);
     expect(other.bhs.readUInt8(3)).toBe(CHECK_CONDITION);
     expect(other.data.readUInt8(2 + 2) & 0x0f).toBe(0x0e);
     expect(other.data.readUInt32BE(2 + 3)).toBe(700_000);
     own.close();
+  });
+
+  it('is asked for when others have given their memory back, also in many bursts', async () => {
+    const small = await startTarget({ limits: { connectionBufferBytes: 65_536 } });
+    small.add(DISK, disk.source);
+    const own = await small.session(DISK, { keys: ['MaxBurstLength=65536'] });
+    await clearAttention(own);
+    const data = bytes(512, 2000 * 512);
+    const options = { writeBytes: data.length };
+    const tags = [1, 2, 3].map(() => own.sendCommand(verifyBytes(1, 2000), options));
+    const answered: number[] = [];
+    while (answered.length < tags.length) {
+      // The order is theirs to choose; each R2T names its task.
+      const answer = await feedAny(own, data);
+      expect(answer.bhs.readUInt8(3)).toBe(0);
+      answered.push(answer.bhs.readUInt32BE(16));
+    }
+    expect(new Set(answered)).toEqual(new Set(tags));
+    own.close();
+    await small.target.close();
   });
 
   it.each([
