@@ -48,6 +48,8 @@ export class PackWriter {
   #staging = Buffer.alloc(0);
   #staged = 0;
   #sink: Promise<ObjectSink> | undefined;
+  /** Packs that are not durable yet, the one in the making and those on their way. */
+  readonly #uncommitted = new Set<Promise<ObjectSink>>();
   #tail: Promise<void> = Promise.resolve();
   #backlogBytes = 0;
   #failure: unknown;
@@ -87,11 +89,13 @@ export class PackWriter {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Gives up the pack in the making. Closed packs stay; see `claims.ts` for who removes them. */
+  /** Gives up packs that are not durable yet. The others stay; see `claims.ts` for who removes them. */
   async abort(): Promise<void> {
     this.#failure ??= new Error('aborted');
     await this.#tail;
-    await this.#sink?.then((sink) => sink.abort()).catch(() => undefined);
+    for (const sink of this.#uncommitted) {
+      await sink.then((opened) => opened.abort()).catch(() => undefined);
+    }
   }
 
   #begin(): void {
@@ -100,6 +104,7 @@ export class PackWriter {
     this.#records = [];
     this.#position = 0;
     this.#sink = backend.create(packObject(this.#pack));
+    this.#uncommitted.add(this.#sink);
     // The failure is met by the first write, which awaits the same promise.
     this.#sink.catch(() => undefined);
     this.#append(packHeader(this.#pack, repositoryId, kind));
@@ -112,6 +117,7 @@ export class PackWriter {
     const sink = this.#sink as Promise<ObjectSink>;
     this.#queue(async () => {
       await (await sink).commit();
+      this.#uncommitted.delete(sink);
     }, 0);
     this.#pack = '';
     this.#sink = undefined;
