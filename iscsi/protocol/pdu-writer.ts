@@ -8,6 +8,12 @@ const COPY_LIMIT_BYTES = 8 * 1024;
 const DIGEST_BYTES = 4;
 const MAX_OVERHEAD_BYTES = BHS_BYTES + DIGEST_BYTES + 3 + DIGEST_BYTES;
 const ZEROS = new Uint8Array(BHS_BYTES);
+/** In the place of a slab before the first PDU and after the last: it has no room. */
+const NO_SLAB: Slab = {
+  bytes: new Uint8Array(0),
+  view: new DataView(new ArrayBuffer(0)),
+  pendingWrites: 1,
+};
 
 /** Bytes in flight, shared by all connections of a target. */
 export interface SharedBudget {
@@ -29,7 +35,7 @@ export class PduWriter {
   readonly #socket: Socket;
   readonly #pool: BufferPool;
   readonly #budget: SharedBudget;
-  #slab: Slab;
+  #slab: Slab = NO_SLAB;
   #at = 0;
   #runStart = 0;
   #header = 0;
@@ -44,7 +50,6 @@ export class PduWriter {
     this.#socket = socket;
     this.#pool = pool;
     this.#budget = budget;
-    this.#slab = pool.take();
   }
 
   /** Where {@link begin} put the header. */
@@ -60,7 +65,7 @@ export class PduWriter {
    */
   begin(opcode: number, dataBytes: number): number {
     const copied = dataBytes <= COPY_LIMIT_BYTES ? dataBytes : 0;
-    if (this.#pool.slabBytes - this.#at < MAX_OVERHEAD_BYTES + copied) this.#nextSlab();
+    if (this.#slab.bytes.length - this.#at < MAX_OVERHEAD_BYTES + copied) this.#nextSlab();
     const at = this.#at;
     this.#slab.bytes.set(ZEROS, at);
     const view = this.#slab.view;
@@ -123,6 +128,14 @@ export class PduWriter {
     for (let index = 0; index < last; index += 1) this.#socket.write(segments[index] as Uint8Array);
     this.#socket.write(segments[last] as Uint8Array, done);
     this.#socket.uncork();
+  }
+
+  /** Nothing more will be built: the slab goes back, unless the system may still send from it. */
+  dispose(): void {
+    if (this.#slab.pendingWrites === 0) this.#pool.giveBack(this.#slab);
+    this.#slab = NO_SLAB;
+    this.#at = NO_SLAB.bytes.length;
+    this.#runStart = this.#at;
   }
 
   /** Bytes built and not flushed yet, for admission. */

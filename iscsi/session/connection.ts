@@ -157,6 +157,7 @@ export class Connection implements PduHandler {
     this.#closed = true;
     this.reader.stop();
     this.#phase?.onClosed();
+    this.writer.dispose();
   }
 }
 
