@@ -46,6 +46,7 @@ export class Connection implements PduHandler {
   #flushIsDue = false;
   #closed = false;
   #ending = false;
+  #linger: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, resources: TargetResources, maxDataBytes: number) {
     this.socket = socket;
@@ -113,7 +114,7 @@ export class Connection implements PduHandler {
     this.reader.stop();
     this.writer.flush();
     this.socket.end();
-    setTimeout(() => this.socket.destroy(), LINGER_MS).unref();
+    this.#linger = setTimeout(() => this.socket.destroy(), LINGER_MS).unref();
   }
 
   /** Closes at once. */
@@ -158,6 +159,7 @@ export class Connection implements PduHandler {
     this.reader.stop();
     this.#phase?.onClosed();
     this.writer.dispose();
+    clearTimeout(this.#linger);
   }
 }
 
