@@ -1,4 +1,5 @@
 export { type Address, checkMachineName, nearest, parseAddress } from './address.ts';
+export { type BlockDevice, isBlockDevice } from './block-device.ts';
 export * from './block-source.ts';
 export { BytesSource } from './bytes-source.ts';
 export {
