@@ -1,29 +1,31 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, scryptSync } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { RestoreError } from '../../core/index.ts';
+import { asRestoreError, RestoreError } from '../../core/index.ts';
 
 const MASTER_KEY_BYTES = 32;
 /** scrypt at 128 MiB and about a third of a second: RFC 7914's interactive setting, times eight. */
 const SCRYPT = { logN: 17, r: 8, p: 1 } as const;
-/** A hostile `repository.json` must not make us allocate at its will. */
-const SCRYPT_LOG_N_MAX = 22;
+/** A hostile `repository.json` must not make us allocate or compute at its will: N × r × p. */
+const SCRYPT_COST_MAX = 2 ** 23;
 const KEY_FILE_BYTES_MIN = 32;
 
 const hex = z.string().regex(/^([0-9a-f]{2})*$/);
 
 /** One wrapped copy of the master key, as `repository.json` keeps it. */
 export const KeySlot: z.ZodType<KeySlotRecord> = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('passphrase'),
-    kdf: z.literal('scrypt'),
-    logN: z.int().min(10).max(SCRYPT_LOG_N_MAX),
-    r: z.int().min(1).max(32),
-    p: z.int().min(1).max(16),
-    salt: hex,
-    nonce: hex,
-    wrapped: hex,
-  }),
+  z
+    .object({
+      kind: z.literal('passphrase'),
+      kdf: z.literal('scrypt'),
+      logN: z.int().min(10).max(23),
+      r: z.int().min(1).max(32),
+      p: z.int().min(1).max(16),
+      salt: hex,
+      nonce: hex,
+      wrapped: hex,
+    })
+    .refine(({ logN, r, p }) => 2 ** logN * r * p <= SCRYPT_COST_MAX, 'scrypt would cost too much'),
   z.object({
     kind: z.literal('key-file'),
     kdf: z.literal('hkdf-sha256'),
@@ -134,17 +136,17 @@ function tryUnwrap(
 ): Uint8Array | undefined {
   const wrapped = Buffer.from(slot.wrapped, 'hex');
   if (wrapped.byteLength !== MASTER_KEY_BYTES + 16) return undefined;
+  const key = wrappingKey(slot, credential);
   try {
     const nonce = Buffer.from(slot.nonce, 'hex');
-    const decipher = createDecipheriv('aes-256-gcm', wrappingKey(slot, credential), nonce);
+    const decipher = createDecipheriv('aes-256-gcm', key, nonce);
     decipher.setAAD(Buffer.from(repositoryId));
     decipher.setAuthTag(wrapped.subarray(MASTER_KEY_BYTES));
     return Buffer.concat([
       decipher.update(wrapped.subarray(0, MASTER_KEY_BYTES)),
       decipher.final(),
     ]);
-  } catch (error) {
-    if (error instanceof RestoreError) throw error;
+  } catch {
     return undefined;
   }
 }
@@ -155,7 +157,12 @@ function wrappingKey(slot: KeySlotRecord, credential: Credential): Uint8Array {
     const cost = { N: 2 ** slot.logN, r: slot.r, p: slot.p };
     const maxmem = 129 * cost.N * cost.r + 2 ** 20;
     const phrase = credential.passphrase.normalize('NFC');
-    return scryptSync(phrase, salt, MASTER_KEY_BYTES, { ...cost, maxmem });
+    try {
+      return scryptSync(phrase, salt, MASTER_KEY_BYTES, { ...cost, maxmem });
+    } catch (error) {
+      // Too little memory is no wrong passphrase.
+      throw asRestoreError(error, 'cannot derive a key from the passphrase');
+    }
   }
   if (slot.kind !== 'key-file' || credential.kind !== 'key-file') {
     throw new RestoreError('WRONG_KEY', `this repository has no ${credential.kind}`);
