@@ -37,14 +37,15 @@ interface Loaded {
 export async function loadCatalog(backend: Backend, keys: KeyRing | undefined): Promise<Catalog> {
   const numbers = await commitNumbers(backend);
   const lastNumber = numbers.at(-1) ?? 0;
-  const present = new Set(numbers);
   const newestFirst: Loaded[] = [];
-  for (let number = lastNumber; number >= 1; number -= 1) {
-    const commit = present.has(number)
-      ? await loadCommit(backend, keys, number)
-      : { number, error: missing(number) };
+  for (let index = numbers.length - 1; index >= 0; index -= 1) {
+    const number = numbers[index] as number;
+    const commit = await loadCommit(backend, keys, number);
     newestFirst.push(commit);
     if (commit.record?.checkpoint !== undefined) break;
+    const before = numbers[index - 1] ?? 0;
+    // One entry for the whole gap: a stray file of an absurd number must not cost as much.
+    if (number - before > 1) newestFirst.push(gap(before + 1, number - 1));
   }
   return {
     points: apply(newestFirst.toReversed()),
@@ -95,18 +96,23 @@ async function loadCommit(
   }
 }
 
-function missing(number: number): RestoreError {
-  return new RestoreError('CORRUPT', 'a commit is missing from the chain', {
-    where: { object: commitObject(number) },
-    hint: 'Put the object back from a copy of the repository.',
+function gap(first: number, last: number): Loaded {
+  const count = last - first + 1;
+  const what = count === 1 ? 'a commit is missing' : `${count} commits are missing`;
+  const error = new RestoreError('CORRUPT', `${what} from the chain`, {
+    where: { object: commitObject(first), ...(count === 1 ? {} : { structure: `to ${last}` }) },
+    hint: 'Put them back from a copy of the repository.',
   });
+  return { number: first, error };
 }
 
 function brokenLinks(oldestFirst: readonly Loaded[]): RestoreError[] {
   return oldestFirst.flatMap((commit, index) => {
     const before = index === 0 ? undefined : oldestFirst[index - 1];
     const expected = commit.record?.previous;
-    if (commit.record === undefined || before?.sha256 === undefined) return [];
+    // A damaged commit is reported as such; that its neighbour's link does not fit is no news.
+    if (commit.record === undefined || before?.record === undefined) return [];
+    if (before.sha256 === undefined) return [];
     if (expected === before.sha256) return [];
     return new RestoreError('CORRUPT', 'the chain of commits is broken', {
       where: {
