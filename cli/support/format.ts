@@ -4,9 +4,10 @@ const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
 /** `1536` as `1.50 KiB`. */
 export function formatBytes(bytes: number): string {
-  let value = bytes;
+  let value = Math.round(bytes);
   let unit = 0;
-  while (value >= 1024 && unit < UNITS.length - 1) {
+  // Not 1024: what would be shown as `1024.0` belongs to the next unit.
+  while (value >= (unit === 0 ? 1024 : 1023.95) && unit < UNITS.length - 1) {
     value /= 1024;
     unit += 1;
   }
