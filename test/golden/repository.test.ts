@@ -180,7 +180,7 @@ describe('the second reader as a judge', () => {
           damaged[at] = (damaged[at] as number) ^ 0x10;
           writeFileSync(file, damaged);
           const { exitCode } = await reader(repository, ['digests'], [], [0, 1]);
-          expect(exitCode, `${file} at ${at}`).toBe(1);
+          expect({ file, at, exitCode }).toEqual({ file, at, exitCode: 1 });
         }
         writeFileSync(file, sound);
       }
@@ -218,8 +218,8 @@ async function captureInto(
   });
 }
 
-function keyFileOption(scratch: Scratch): string[] {
-  const file = scratch.file('key');
+function keyFileOption(place: Scratch): string[] {
+  const file = place.file('key');
   if (KEY_FILE.kind === 'key-file') writeFileSync(file, KEY_FILE.content);
   return ['--key-file', file];
 }
