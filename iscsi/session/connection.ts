@@ -128,7 +128,7 @@ export class Connection implements PduHandler {
     try {
       this.reader.feed(chunk);
     } catch (error) {
-      this.#broken(error);
+      this.fault(error);
       return;
     }
     if (this.#closed) return;
@@ -137,7 +137,7 @@ export class Connection implements PduHandler {
   }
 
   /** Nothing that one peer sends may reach beyond its own connection. */
-  #broken(error: unknown): void {
+  fault(error: unknown): void {
     const from = this.remoteAddress;
     if (error instanceof RestoreError) {
       this.#logger.warn({ from, err: error }, 'an iSCSI connection broke the protocol; closed');

@@ -68,7 +68,7 @@ export class DataIn {
       const length = this.#nextPduBytes(task);
       const parts = this.#tryPeek(task.offsetBytes, length);
       if (parts === undefined) {
-        void this.#readMiss(task);
+        this.#readMiss(task).catch((error: unknown) => this.#host.fault(error));
         return;
       }
       this.#sendParts(task, parts, length);
@@ -128,15 +128,19 @@ export class DataIn {
     const buffer = readBuffers.take(length);
     this.#readingBytes += length;
     budget.usedBytes += length;
+    let failure: RestoreError | undefined;
     try {
       await unit.source.readInto(buffer.bytes, offset, signal);
-      this.#readEnds(length);
-      this.#sendRead(task, buffer);
     } catch (error) {
-      this.#readEnds(length);
-      // The buffer is left to the collector: the failed read may still write to it.
-      await this.#readFailed(task, asRestoreError(error, 'the disk cannot be read'), length);
+      failure = asRestoreError(error, 'the disk cannot be read');
     }
+    this.#readEnds(length);
+    // After a failure the buffer is left to the collector: the failed read may still write to it.
+    if (failure === undefined) this.#sendRead(task, buffer);
+    else await this.#readFailed(task, failure, length);
+    // Whatever became of this task, those that wait for its room must go on.
+    this.pump();
+    this.#host.flushSoon();
   }
 
   #readEnds(length: number): void {
@@ -150,8 +154,6 @@ export class DataIn {
       this.#sendFrom(task, buffer.bytes, () => buffer.release());
       if (task.leftBytes > 0) this.#advance(task);
     }
-    this.pump();
-    this.#host.flushSoon();
   }
 
   /** Tells the initiator which block failed, after all that lies well before it. */
@@ -167,7 +169,6 @@ export class DataIn {
       if (block === undefined && task.retries < MAX_RETRIES) {
         task.retries += 1;
         this.#advance(task);
-        this.#host.flushSoon();
         return;
       }
       if (block !== undefined) await this.#sendGoodPart(task, found.goodBytes);
@@ -177,8 +178,6 @@ export class DataIn {
     if (outcome.kind === 'check') {
       this.#host.respond(task, SCSI_STATUS.checkCondition, outcome.sense);
     } else this.#host.respond(task, SCSI_STATUS.busy);
-    this.pump();
-    this.#host.flushSoon();
   }
 
   async #sendGoodPart(task: ScsiTask, goodBytes: number): Promise<void> {

@@ -59,6 +59,7 @@ export class ScsiTasks {
       finish: (task) => this.#finish(task),
       stamp: (view, at, carriesStatus) => session.stamp(view, at, carriesStatus),
       flushSoon: () => session.flushSoon(),
+      fault: (error) => session.fault(error),
     });
   }
 
@@ -225,10 +226,12 @@ export class ScsiTasks {
       return;
     }
     this.#tasks.set(task.tag, task);
-    void outcome.then((late) => {
-      if (!task.over) this.#conclude(task, late);
-      this.#session.flushSoon();
-    });
+    outcome
+      .then((late) => {
+        if (!task.over) this.#conclude(task, late);
+        this.#session.flushSoon();
+      })
+      .catch((error: unknown) => this.#session.fault(error));
   }
 
   #conclude(task: ScsiTask, outcome: ScsiOutcome): void {

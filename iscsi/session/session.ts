@@ -241,6 +241,7 @@ export class Session implements ConnectionPhase {
       stamp: (view, at, carriesStatus) => this.stamp(view, at, carriesStatus),
       reject: (pdu, reason) => this.reject(pdu, reason),
       flushSoon: () => this.connection.flushSoon(),
+      fault: (error) => this.connection.fault(error),
       count: (task) => this.#count(live, task),
     });
   }

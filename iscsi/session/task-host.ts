@@ -25,6 +25,8 @@ export interface TaskHost {
   respond(task: ScsiTask, status: ScsiStatus, sense?: Sense): void;
   /** Notes that a task's last PDU is about to be built. */
   finish(task: ScsiTask): void;
+  /** A fault of our own in work that nobody waits for: logged, and ends this connection alone. */
+  fault(error: unknown): void;
   /** Flushes at the end of this turn of the event loop. */
   flushSoon(): void;
 }

@@ -210,6 +210,23 @@ describe('task management', () => {
     own.close();
   });
 
+  it('lets commands go on that waited for the room of an aborted one', async () => {
+    const small = await startTarget({ limits: { connectionBufferBytes: 4096 } });
+    const range = { offset: 0, length: 512 };
+    const broken = faulty(disk.source, [{ range, delayMs: 300, code: 'IO' }]);
+    small.add(DISK, broken);
+    const own = await small.session(DISK);
+    await clearAttention(own);
+    const failing = own.sendCommand(read10(0, 8), { readBytes: 4096 });
+    const waiting = own.sendCommand(read10(200, 8), { readBytes: 4096 });
+    manage(own, 1, failing);
+    expect((await own.receive()).bhs.readUInt8(0)).toBe(0x22);
+    const { data } = await own.collect(waiting);
+    expect(data.equals(bytes(200 * 512, 4096))).toBe(true);
+    own.close();
+    await small.target.close();
+  });
+
   it('says so when there is no such task, unit or function', async () => {
     manage(client, 1, 0xdead);
     expect((await client.receive()).bhs.readUInt8(2)).toBe(1);
