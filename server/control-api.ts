@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
 import path from 'node:path';
@@ -61,7 +61,8 @@ export function controlApp(exports: Exports): Express {
 /**
  * Serves on a Unix socket with mode 0600.
  *
- * @throws RestoreError `BUSY` when another service answers there, `DENIED`, `IO`.
+ * @throws RestoreError `BUSY` when another service answers there, `EXISTS` when something else than a
+ *   socket is there, `DENIED`, `IO`.
  */
 export async function listenOnSocket(app: Express, socket: string): Promise<Server> {
   await removeStaleSocket(socket);
@@ -86,6 +87,14 @@ export async function listenOnSocket(app: Express, socket: string): Promise<Serv
 }
 
 async function removeStaleSocket(socket: string): Promise<void> {
+  // Connecting to any other file is refused just as by a stale socket.
+  const existing = lstatSync(socket, { throwIfNoEntry: false });
+  if (existing !== undefined && !existing.isSocket()) {
+    throw new RestoreError('EXISTS', 'there is a file where the control socket is to be', {
+      where: { object: socket, expected: 'a socket, or nothing' },
+      hint: 'Give another path with --control.',
+    });
+  }
   const state = await new Promise<'alive' | 'stale' | 'none'>((resolve) => {
     const probe = connect(socket);
     probe.once('connect', () => {
