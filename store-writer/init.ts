@@ -15,6 +15,9 @@ import {
   wrapMasterKey,
 } from '../store-reader/index.ts';
 
+const LEVEL_MIN = 1;
+const LEVEL_MAX = 19;
+
 export interface InitOptions {
   /** Unit of deduplication in bytes: a power of two, 16 KiB to 1 MiB. */
   readonly blockSize?: number;
@@ -36,6 +39,8 @@ export async function initRepository(
 ): Promise<RepositoryRecord> {
   const blockSize = options.blockSize ?? BLOCK_SIZE_DEFAULT;
   checkBlockSize(blockSize);
+  const level = options.level ?? 3;
+  checkLevel(level);
   const id = randomBytes(16).toString('hex');
   const credentials = options.credentials ?? [];
   const record: RepositoryRecord = {
@@ -45,7 +50,7 @@ export async function initRepository(
     blockSize,
     hash: 'sha256',
     codec: options.codec ?? 'zstd',
-    level: options.level ?? 3,
+    level,
     ...(credentials.length === 0 ? {} : { encryption: encryptionRecord(credentials, id) }),
   };
   const backend = new DirectoryBackend(location);
@@ -68,6 +73,13 @@ function encryptionRecord(
     cipher: 'aes-256-gcm',
     keys: credentials.map((credential) => wrapMasterKey(master, credential, id)),
   };
+}
+
+function checkLevel(level: number): void {
+  if (Number.isInteger(level) && level >= LEVEL_MIN && level <= LEVEL_MAX) return;
+  throw new RestoreError('INVALID', 'not a compression level', {
+    where: { expected: `${LEVEL_MIN}..${LEVEL_MAX}`, found: level },
+  });
 }
 
 function checkBlockSize(blockSize: number): void {
