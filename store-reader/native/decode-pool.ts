@@ -34,10 +34,7 @@ export class DecodePool implements BlockDecoder {
   }
 
   decode(batch: readonly DecodeRequest[]): Promise<readonly DecodeResult[]> {
-    if (this.#closed) {
-      const closed = new RestoreError('CANCELLED', 'the repository has been closed');
-      return Promise.resolve(batch.map(() => closed));
-    }
+    if (this.#closed) return Promise.resolve(batch.map(closed));
     return new Promise((resolve) => {
       this.#waiting.push({ batch, resolve });
       this.#dispatch();
@@ -46,6 +43,8 @@ export class DecodePool implements BlockDecoder {
 
   async close(): Promise<void> {
     this.#closed = true;
+    // What no worker has begun would otherwise wait for ever.
+    for (const { batch, resolve } of this.#waiting.splice(0)) resolve(batch.map(closed));
     await Promise.all(this.#workers.map(({ thread }) => thread.terminate()));
   }
 
@@ -105,6 +104,10 @@ export class DecodePool implements BlockDecoder {
     this.#start();
     this.#dispatch();
   }
+}
+
+function closed(): RestoreError {
+  return new RestoreError('CANCELLED', 'the repository has been closed');
 }
 
 /** Without the memoised key, which the worker has no use for; ids are copied out of their page. */

@@ -1,0 +1,134 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { BytesSource, isRestoreError, readBytes } from '../../core/index.ts';
+import { blockSourceSuite } from '../../test/conformance/block-source-suite.ts';
+import { randomBytes } from '../../test/fixtures/random.ts';
+import { Scratch, TestRepository } from '../../test/fixtures/repository.ts';
+import { resolveDisk } from '../resolve.ts';
+import type { NativeDisk } from './disk.ts';
+import { NativeRepository, type OpenOptions } from './repository.ts';
+
+const BLOCK = 65_536;
+const CONTENT = randomBytes(BLOCK * 60 + 512, 3);
+CONTENT.fill(0, BLOCK * 20, BLOCK * 30);
+
+interface Opened {
+  readonly disk: NativeDisk;
+  readonly repository: NativeRepository;
+}
+
+async function openCaptured(scratch: Scratch, options: OpenOptions): Promise<Opened> {
+  const made = await TestRepository.create(scratch);
+  await made.capture('m', [new BytesSource(CONTENT)]);
+  const repository = await NativeRepository.open(made.location, options);
+  const { point, disk } = await resolveDisk(repository, 'm@latest');
+  return { repository, disk: repository.openDisk(point, disk) };
+}
+
+blockSourceSuite('a native disk with two decoding threads', async () => {
+  const own = new Scratch();
+  const { repository, disk } = await openCaptured(own, { threads: 2, cacheBytes: 10 * BLOCK });
+  let isOpen = true;
+  const source = new Proxy(disk, {
+    get: (target, key) => {
+      if (key === 'close') {
+        return async () => {
+          if (isOpen) await repository.close();
+          isOpen = false;
+          own[Symbol.dispose]();
+        };
+      }
+      const value = Reflect.get(target, key, target) as unknown;
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  return { source, content: CONTENT };
+});
+
+describe('decoding threads', () => {
+  let scratch: Scratch;
+  const threads: Worker[] = [];
+  beforeEach(() => {
+    scratch = new Scratch();
+    threads.length = 0;
+    // What the pool starts is a real thread; this only notes which ones there are.
+    const { on } = Worker.prototype;
+    vi.spyOn(Worker.prototype, 'on').mockImplementation(function (this: Worker, ...args) {
+      if (!threads.includes(this)) threads.push(this);
+      return Reflect.apply(on, this, args) as Worker;
+    });
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+    scratch[Symbol.dispose]();
+  });
+
+  it('fail what was in hand when they die, and serve again later', async () => {
+    const { repository, disk } = await openCaptured(scratch, { threads: 2, cacheBytes: 1 });
+    try {
+      await readBytes(disk, 0, BLOCK);
+      expect(threads).toHaveLength(2);
+      const reads = Array.from({ length: 40 }, (_, turn) =>
+        readBytes(disk, (turn % 60) * BLOCK, BLOCK).then(
+          (bytes) => Buffer.compare(bytes, CONTENT.subarray(turn * BLOCK, (turn + 1) * BLOCK)),
+          (error: unknown) => (isRestoreError(error, 'IO') ? 'failed' : error),
+        ),
+      );
+      await Promise.all(threads.map((thread) => thread.terminate()));
+      const outcomes = await Promise.all(reads);
+      expect(outcomes.filter((outcome) => outcome !== 0 && outcome !== 'failed')).toEqual([]);
+      expect(outcomes).toContain('failed');
+      expect(Buffer.compare(await readBytes(disk, 0, CONTENT.length), CONTENT)).toBe(0);
+    } finally {
+      await repository.close();
+    }
+  });
+
+  it('leave no read waiting for ever when the repository is closed', {
+    timeout: 5000,
+  }, async () => {
+    const { repository, disk } = await openCaptured(scratch, { threads: 1, cacheBytes: 1 });
+    await readBytes(disk, 0, 512);
+    const reads = Array.from({ length: 50 }, (_, turn) =>
+      readBytes(disk, turn * BLOCK, BLOCK).then(
+        () => 'done',
+        (error: unknown) => (isRestoreError(error) ? 'failed' : error),
+      ),
+    );
+    await repository.close();
+    const outcomes = new Set(await Promise.all(reads));
+    expect([...outcomes].filter((outcome) => outcome !== 'done')).toEqual(['failed']);
+    await expect(readBytes(disk, 0, BLOCK)).rejects.toSatisfy((e) => isRestoreError(e));
+  });
+
+  it('report damage with the place, as decoding without threads does', async () => {
+    const { repository, disk } = await openCaptured(scratch, { threads: 1 });
+    try {
+      flipByte(largestPack(repository.backend.location), 64 + 100);
+      await expect(readBytes(disk, 0, BLOCK)).rejects.toMatchObject({
+        code: 'CORRUPT',
+        where: { offset: 0 },
+        cause: { where: { offset: 64 } },
+      });
+      expect(
+        Buffer.compare(await readBytes(disk, BLOCK, BLOCK), CONTENT.subarray(BLOCK, 2 * BLOCK)),
+      ).toBe(0);
+    } finally {
+      await repository.close();
+    }
+  });
+});
+
+function largestPack(location: string): string {
+  const files = readdirSync(`${location}/packs`, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => `${entry.parentPath}/${entry.name}`);
+  return files.toSorted((a, b) => statSync(b).size - statSync(a).size)[0] as string;
+}
+
+function flipByte(file: string, at: number): void {
+  const bytes = readFileSync(file);
+  bytes[at] = (bytes[at] as number) ^ 0xff;
+  writeFileSync(file, bytes);
+}
