@@ -1,33 +1,24 @@
 /** The `rehydrate` command. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { registerCapture } from './commands/capture.ts';
-import { registerExport } from './commands/export.ts';
-import { registerExports } from './commands/exports.ts';
-import { registerInfo } from './commands/info.ts';
-import { registerInit } from './commands/init.ts';
-import { registerLs } from './commands/ls.ts';
-import { registerRead } from './commands/read.ts';
-import { registerRestore } from './commands/restore.ts';
-import { registerRevoke } from './commands/revoke.ts';
-import { registerServe } from './commands/serve.ts';
-import { registerVerify } from './commands/verify.ts';
 import { reportError } from './support/errors.ts';
 
-/** One file a subcommand; one line here for each. */
-const COMMANDS: readonly ((program: Command) => void)[] = [
-  registerInit,
-  registerCapture,
-  registerLs,
-  registerInfo,
-  registerVerify,
-  registerRestore,
-  registerRead,
-  registerServe,
-  registerExport,
-  registerExports,
-  registerRevoke,
-];
+type Register = (program: Command) => void;
+
+/** One file a subcommand, one line here for each; loaded when it is asked for. */
+const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
+  init: async () => (await import('./commands/init.ts')).registerInit,
+  capture: async () => (await import('./commands/capture.ts')).registerCapture,
+  ls: async () => (await import('./commands/ls.ts')).registerLs,
+  info: async () => (await import('./commands/info.ts')).registerInfo,
+  verify: async () => (await import('./commands/verify.ts')).registerVerify,
+  restore: async () => (await import('./commands/restore.ts')).registerRestore,
+  read: async () => (await import('./commands/read.ts')).registerRead,
+  serve: async () => (await import('./commands/serve.ts')).registerServe,
+  export: async () => (await import('./commands/export.ts')).registerExport,
+  exports: async () => (await import('./commands/exports.ts')).registerExports,
+  revoke: async () => (await import('./commands/revoke.ts')).registerRevoke,
+};
 
 function packageVersion(): string {
   const up = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
@@ -41,7 +32,8 @@ const program = new Command('rehydrate')
   .showHelpAfterError('(run with --help for the options)')
   .configureHelp({ showGlobalOptions: true })
   .exitOverride();
-for (const register of COMMANDS) register(program);
+const asked = COMMANDS[process.argv[2] ?? ''];
+for (const load of asked === undefined ? Object.values(COMMANDS) : [asked]) (await load())(program);
 
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
