@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { isRestoreError } from '../core/index.ts';
+import { asRestoreError, isRestoreError } from '../core/index.ts';
 import {
   type BlockReference,
   type NativeRepository,
@@ -21,6 +21,9 @@ const SCHEMA = `
   ) WITHOUT ROWID;
 `;
 
+/** SQLITE_CORRUPT and SQLITE_NOTADB (sqlite.org/rescode.html): primary result codes of damage. */
+const DAMAGE_CODES: readonly number[] = [11, 26];
+
 interface BlockRow {
   readonly pack: string;
   readonly offset: number;
@@ -30,16 +33,20 @@ interface BlockRow {
 
 /**
  * Which published block is where: a local database that only spares space. It holds published
- * blocks alone, is rebuilt from the packs' directories when it is lost, and is never believed about
- * a pack that is not there.
+ * blocks alone, is rebuilt from the packs' directories when it is lost or damaged, and is never
+ * believed about a pack that is not there.
  */
 export class DedupIndex {
   readonly #database: DatabaseSync;
+  readonly #file: string;
   readonly #find: StatementSync;
   #empty: boolean;
+  /** Damage was met: it answers nothing more, and the next capture makes it anew. */
+  #damaged = false;
 
-  private constructor(database: DatabaseSync) {
+  private constructor(database: DatabaseSync, file: string) {
     this.#database = database;
+    this.#file = file;
     this.#find = database.prepare(
       `SELECT packs.id AS pack, offset, length, flags
        FROM blocks JOIN packs ON packs.number = blocks.pack WHERE blocks.id = ?`,
@@ -47,27 +54,70 @@ export class DedupIndex {
     this.#empty = database.prepare('SELECT 1 FROM blocks LIMIT 1').get() === undefined;
   }
 
-  /** Opens, or makes, the index of one repository in the folder `cache`. */
+  /**
+   * Opens, or makes, the index of one repository in the folder `cache`.
+   *
+   * @throws RestoreError `IO`, `DENIED`, `NO_SPACE`.
+   */
   static open(cache: string, repositoryId: string): DedupIndex {
     const folder = path.join(cache, repositoryId);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const database = new DatabaseSync(path.join(folder, `dedup-${SCHEMA_VERSION}.sqlite`));
-    // Durable enough: after a power cut the newest rows may be gone, none are wrong.
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
-    database.exec('PRAGMA busy_timeout = 30000; PRAGMA cache_size = -32768;');
-    database.exec(SCHEMA);
-    return new DedupIndex(database);
+    const file = path.join(folder, `dedup-${SCHEMA_VERSION}.sqlite`);
+    try {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      try {
+        return openIndex(file, (database) => new DedupIndex(database, file));
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        removeDatabase(file);
+        return openIndex(file, (database) => new DedupIndex(database, file));
+      }
+    } catch (error) {
+      throw asRestoreError(error, 'cannot open the local index', { object: file });
+    }
   }
 
   /** Where a block is stored, if anywhere known. */
   find(id: Uint8Array): BlockReference | undefined {
-    if (this.#empty) return undefined;
-    const row = this.#find.get(id) as BlockRow | undefined;
-    return row === undefined ? undefined : { ...row, id };
+    if (this.#empty || this.#damaged) return undefined;
+    try {
+      const row = this.#find.get(id) as BlockRow | undefined;
+      return row === undefined ? undefined : { ...row, id };
+    } catch (error) {
+      this.#noteDamage(error);
+      return undefined;
+    }
   }
 
   /** Takes in the packs of points it has not seen; damaged ones are left out. */
   async synchronize(repository: NativeRepository): Promise<void> {
+    try {
+      await this.#synchronize(repository);
+    } catch (error) {
+      this.#noteDamage(error);
+    }
+  }
+
+  /** Adds what a capture has published. */
+  add(pointId: string, blocks: Iterable<BlockReference>): void {
+    if (this.#damaged) return;
+    this.#transaction(() => {
+      this.#insert(blocks);
+      this.#rememberPoint(pointId);
+    });
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  /** @throws whatever is not damage of the index. */
+  #noteDamage(error: unknown): void {
+    if (!isDamage(error)) throw error;
+    this.#damaged = true;
+    removeDatabase(this.#file);
+  }
+
+  async #synchronize(repository: NativeRepository): Promise<void> {
     const known = this.#database.prepare('SELECT 1 FROM points WHERE id = ?');
     for (const name of repository.catalog.points) {
       if (known.get(name.id) !== undefined) continue;
@@ -79,18 +129,6 @@ export class DedupIndex {
         if (!isRestoreError(error)) throw error;
       }
     }
-  }
-
-  /** Adds what a capture has published. */
-  add(pointId: string, blocks: Iterable<BlockReference>): void {
-    this.#transaction(() => {
-      this.#insert(blocks);
-      this.#rememberPoint(pointId);
-    });
-  }
-
-  close(): void {
-    this.#database.close();
   }
 
   async #takeIn(repository: NativeRepository, pack: string): Promise<void> {
@@ -138,4 +176,29 @@ export class DedupIndex {
       throw error;
     }
   }
+}
+
+function openIndex(file: string, make: (database: DatabaseSync) => DedupIndex): DedupIndex {
+  const database = new DatabaseSync(file);
+  try {
+    // First of all: even the change to WAL waits its turn then.
+    database.exec('PRAGMA busy_timeout = 30000; PRAGMA cache_size = -32768;');
+    // Durable enough: after a power cut the newest rows may be gone, none are wrong.
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
+    database.exec(SCHEMA);
+    return make(database);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** A capture that has it open goes on with its own view of it. */
+function removeDatabase(file: string): void {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(`${file}${suffix}`, { force: true });
+}
+
+function isDamage(error: unknown): boolean {
+  const code = (error as { errcode?: unknown } | null)?.errcode;
+  return typeof code === 'number' && DAMAGE_CODES.includes(code & 0xff);
 }
