@@ -97,14 +97,17 @@ export function backendSuite(name: string, make: () => Promise<BackendUnderTest>
       'lets exactly one of many win a name',
       withBackend(async ({ backend, other }) => {
         for (let round = 0; round < 10; round += 1) {
-          const name = `commits/${round}`;
+          const object = `commits/${round}`;
           const won = await Promise.all(
             Array.from({ length: RACERS }, (_, racer) =>
-              (racer % 2 === 0 ? backend : other).putIfAbsent(name, Buffer.from(`racer ${racer}`)),
+              (racer % 2 === 0 ? backend : other).putIfAbsent(
+                object,
+                Buffer.from(`racer ${racer}`),
+              ),
             ),
           );
           expect(won.filter(Boolean)).toHaveLength(1);
-          const content = Buffer.from(await other.get(name)).toString();
+          const content = Buffer.from(await other.get(object)).toString();
           expect(content).toBe(`racer ${won.indexOf(true)}`);
         }
       }),

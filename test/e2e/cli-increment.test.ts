@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { randomBytes, seededRandom } from '../fixtures/random.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { run } from '../fixtures/tools/index.ts';
-import { Cli, EXIT, sha256 } from './cli/harness.ts';
+import { Cli, EXIT, sha256 } from './command/harness.ts';
 
 const MIB = 1024 * 1024;
 const BLOCK = 65_536;
@@ -36,9 +36,9 @@ it('an increment of 1 % of a disk’s blocks costs at most 1.2 % of a full captu
   await cli.json('capture', repository, disk, '--machine', 'web01');
   const increment = (await bytesNow()) - empty - full;
 
-  console.info(
+  process.stderr.write(
     `full ${full} bytes, increment of ${blocks.size} blocks ${increment} bytes: ` +
-      `${((increment / full) * 100).toFixed(3)} %`,
+      `${((increment / full) * 100).toFixed(3)} %\n`,
   );
   // Incompressible data: the blocks alone are 1 %. Less would mean that something was not stored.
   expect(increment / full).toBeGreaterThanOrEqual(0.0099);

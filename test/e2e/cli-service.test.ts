@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { randomBytes } from '../fixtures/random.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { findTool, run } from '../fixtures/tools/index.ts';
-import { Cli, EXIT, isAlive, Service } from './cli/harness.ts';
+import { Cli, EXIT, isAlive, type Service } from './command/harness.ts';
 
 const USER = 'eva';
 const SECRET = 'Horse-Battery-1!';
@@ -131,8 +131,8 @@ describe('the service', () => {
     ];
     for (const [args, expected] of cases) {
       const { status, error } = await cli.failure(...args);
-      expect(status, args.join(' ')).toBe(expected);
-      expect(error.hint, args.join(' ')).toBeTruthy();
+      expect(status, `of ${args.join(' ')}`).toBe(expected);
+      expect(error.hint, `of ${args.join(' ')}`).toBeTruthy();
     }
     expect(await cli.json('exports')).toEqual({ exports: [] });
   });

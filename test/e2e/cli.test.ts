@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { randomBytes } from '../fixtures/random.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { findTool, run } from '../fixtures/tools/index.ts';
-import { Cli, EXIT, filesIn } from './cli/harness.ts';
+import { Cli, EXIT, filesIn } from './command/harness.ts';
 
 const BLOCK = 65_536;
 const FIRST = '2026-03-01T22:00:00.000Z';
@@ -269,7 +269,7 @@ describe('capture with a list of changed blocks', () => {
     for (const text of bad) {
       writeFileSync(list, text);
       const { status } = await cli.run(...capture);
-      expect(status, text).toBe(EXIT.invalid);
+      expect(status, `list ${text}`).toBe(EXIT.invalid);
     }
     expect(filesIn(repository)).toEqual(before);
   });

@@ -10,7 +10,7 @@ import type { InitOptions, VerifyReport } from '../../store-writer/index.ts';
 import { seededRandom } from '../fixtures/random.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { findTool, run } from '../fixtures/tools/index.ts';
-import { Cli, chooseSeed, EXIT } from './cli/harness.ts';
+import { Cli, chooseSeed, EXIT } from './command/harness.ts';
 import { DAMAGES } from './damage/damages.ts';
 import {
   BLOCK_BYTES,
@@ -96,7 +96,7 @@ describe.each(Object.entries(KINDS))(`damage met by people, %s, seed ${SEED}`, (
     const failed = await read({ offset: bad.offset, length: 512 });
     expect(failed).toMatchObject({ status: EXIT.corrupt });
     expect(failed.stdout).toHaveLength(0);
-    expect(failed.stderr).toContain(`${timeAddressOf(disk, known)}`);
+    expect(failed.stderr).toContain(timeAddressOf(disk, known));
     for (const good of readableRanges(disk).slice(0, 1)) {
       const { status, stdout } = await read(good);
       expect(status).toBe(EXIT.ok);

@@ -12,7 +12,7 @@ import { type NativeRepository, type PointName, resolveAddress } from '../../sto
 import { type InitOptions, type VerifyReport, verifyRepository } from '../../store-writer/index.ts';
 import { seededRandom } from '../fixtures/random.ts';
 import { Scratch } from '../fixtures/repository.ts';
-import { chooseSeed } from './cli/harness.ts';
+import { chooseSeed } from './command/harness.ts';
 import { DAMAGES, type Damage, flipAnywhere } from './damage/damages.ts';
 import {
   copyRepository,

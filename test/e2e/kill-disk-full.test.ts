@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { randomBytes } from '../fixtures/random.ts';
 import { Scratch } from '../fixtures/repository.ts';
-import { Cli, EXIT, filesIn, sha256 } from './cli/harness.ts';
+import { Cli, EXIT, filesIn, sha256 } from './command/harness.ts';
 
 const MIB = 1024 * 1024;
 const FILE_SYSTEM_BYTES = 40 * MIB;

@@ -1,7 +1,7 @@
 /** Ways to damage a repository's files. Places are read from the files by the documented layout. */
 import { readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { filesIn } from '../cli/harness.ts';
+import { filesIn } from '../command/harness.ts';
 
 const PACK_HEADER_BYTES = 64;
 const TRAILER_BYTES = 48;

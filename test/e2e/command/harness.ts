@@ -7,7 +7,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Scratch } from '../../fixtures/repository.ts';
 
-export const REHYDRATE: string = path.join(import.meta.dirname, '../../../bin/rehydrate');
+const REHYDRATE: string = path.join(import.meta.dirname, '../../../bin/rehydrate');
 
 /** Exit statuses as the command documents them, written here again on purpose. */
 export const EXIT = {
