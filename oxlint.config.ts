@@ -132,6 +132,7 @@ export default defineConfig({
     'unicorn/require-post-message-target-origin': 'off', // worker threads have no origin
     'vitest/expect-expect': 'off', // property and conformance tests assert inside helpers
     'vitest/no-conditional-expect': 'off',
+    'vitest/no-standalone-expect': 'off', // nor in a class that a test drives
     'vitest/no-disabled-tests': 'off', // scripts/test.ts prints every skip and, in CI, permits few
     'vitest/no-focused-tests': 'error',
     eqeqeq: 'error',

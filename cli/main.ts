@@ -1,5 +1,6 @@
 /** The `rehydrate` command. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { reportError } from './support/errors.ts';
 
@@ -20,10 +21,15 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   revoke: async () => (await import('./commands/revoke.ts')).registerRevoke,
 };
 
+/** The nearest `package.json` above this file: sources and compiled files lie at different depths. */
 function packageVersion(): string {
-  const up = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
-  const text = readFileSync(new URL(up, import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+  for (let folder = import.meta.dirname; ; folder = path.dirname(folder)) {
+    const file = path.join(folder, 'package.json');
+    if (existsSync(file)) {
+      return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+    }
+    if (path.dirname(folder) === folder) return 'unknown';
+  }
 }
 
 const program = new Command('rehydrate')
