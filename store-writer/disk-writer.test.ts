@@ -111,6 +111,25 @@ describe('a disk written to a file', () => {
     expect(readdirSync(scratch.path)).toEqual(['out.raw']);
   });
 
+  it('is one of the two, whole, when two are written to one name at once', async () => {
+    const out = scratch.file('out.raw');
+    const contents = [1, 2].map((seed) => randomBytes(9 * MIB, seed));
+    const outcomes = await Promise.allSettled(
+      contents.map((content) => writeDisk(new BytesSource(content), out, { force: true })),
+    );
+    expect(outcomes.some(({ status }) => status === 'fulfilled')).toBe(true);
+    expect(contents.some((content) => same(out, content))).toBe(true);
+    expect(readdirSync(scratch.path)).toEqual(['out.raw']);
+  });
+
+  it('leaves alone what the user keeps beside it', async () => {
+    writeFileSync(scratch.file('out.raw.partial'), 'precious');
+    const { source, content } = sparseDisk();
+    await writeDisk(source, scratch.file('out.raw'));
+    expect(same(scratch.file('out.raw'), content)).toBe(true);
+    expect(readFileSync(scratch.file('out.raw.partial'), 'utf8')).toBe('precious');
+  });
+
   it('is not there when it was cancelled, or its folder is missing', async () => {
     const { source } = sparseDisk();
     const controller = new AbortController();

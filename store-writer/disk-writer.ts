@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -51,7 +52,8 @@ export async function writeDisk(
   if (existing !== undefined && options.force !== true) throw occupied(path, isDevice);
   if (existing !== undefined && !isDevice && !existing.isFile()) throw notWritable(path);
   if (isDevice) await checkDevice(path, source.size);
-  const target = isDevice ? path : `${path}.partial`;
+  // A name of its own: another restore to the same name must not write into this one.
+  const target = isDevice ? path : `${path}.partial-${randomBytes(4).toString('hex')}`;
   const writer = new DiskWriter(source, target, isDevice, options);
   try {
     await writer.write();
@@ -81,7 +83,7 @@ class DiskWriter {
   }
 
   async write(): Promise<void> {
-    const flags = this.#isDevice ? constants.O_WRONLY | constants.O_EXCL : 'w';
+    const flags = this.#isDevice ? constants.O_WRONLY | constants.O_EXCL : 'wx';
     const handle = await open(this.#path, flags, 0o600);
     try {
       if (!this.#isDevice) await handle.truncate(this.#source.size);
