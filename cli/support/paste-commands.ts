@@ -10,7 +10,6 @@ export function pasteCommands({ iqn, portal, lun, chap }: ExportRecord): string[
   const node = `iscsiadm -m node -T ${iqn} -p ${portal}`;
   const set = (name: string, value: string): string =>
     `  ${node} -o update -n node.session.auth.${name} -v ${value}`;
-  const url = `iscsi://${encodeURIComponent(chap.user)}%${encodeURIComponent(chap.secret)}@${portal}/${iqn}/${lun}`;
   return [
     'Linux:',
     `  ${node} -o new`,
@@ -24,8 +23,18 @@ export function pasteCommands({ iqn, portal, lun, chap }: ExportRecord): string[
     `  Connect-IscsiTarget -NodeAddress ${iqn} -TargetPortalAddress ${host} -TargetPortalPortNumber ${port} -AuthenticationType ONEWAYCHAP -ChapUsername ${powerShellQuote(chap.user)} -ChapSecret ${powerShellQuote(chap.secret)}`,
     '',
     'qemu:',
-    `  qemu-img info ${shellQuote(url)}`,
+    `  qemu-img info --object ${shellQuote(`secret,id=chap,data=${optionValue(chap.secret)}`)} --image-opts ${shellQuote(
+      `driver=iscsi,transport=tcp,portal=${portal},target=${iqn},lun=${lun},user=${optionValue(chap.user)},password-secret=chap`,
+    )}`,
   ];
+}
+
+/**
+ * In qemu's options a comma is doubled. The URL form is not used: libiscsi undoes no escapes in it, so
+ * that a secret with `@` or `/` could not be written.
+ */
+function optionValue(text: string): string {
+  return text.replaceAll(',', ',,');
 }
 
 function shellQuote(text: string): string {

@@ -137,16 +137,10 @@ describe('the service', () => {
     expect(await cli.json('exports')).toEqual({ exports: [] });
   });
 
-  it('prints commands that can be pasted', async () => {
-    const args = [
-      'export',
-      'web01@latest',
-      '--iscsi',
-      '--chap-user',
-      USER,
-      '--chap-secret',
-      SECRET,
-    ];
+  const secrets = [SECRET, 'Horse,Bat@1/#', `$(id)%41\\'"&;x`];
+  it.each(secrets)('prints commands that can be pasted, for the secret %s', async (secret) => {
+    const chap = ['--chap-user', USER, '--chap-secret', secret];
+    const args = ['export', 'web01@latest', '--iscsi', ...chap];
     const { stdout } = await cli.run(...args);
     const text = stdout.toString();
     expect(text).toMatch(/iscsiadm -m node -T iqn\.\S+ -p 127\.0\.0\.1:\d+ --login/);
