@@ -14,7 +14,7 @@ import { randomBytes, seededRandom } from '../fixtures/random.ts';
 import { Scratch, TestRepository } from '../fixtures/repository.ts';
 
 const SEED = Number(process.env['REHYDRATE_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const ROUNDS = Number(process.env['REHYDRATE_FUZZ_ROUNDS'] ?? 150);
+const ROUNDS = Number(process.env['REHYDRATE_FUZZ_ROUNDS'] ?? 80);
 const ROUND_MS_MAX = 5000;
 const MEMORY_BYTES_MAX = 512 * 1024 * 1024;
 const BLOCK = 16_384;
