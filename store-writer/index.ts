@@ -19,3 +19,17 @@ export {
   verifyRepository,
 } from './verify.ts';
 export { type WriteDiskOptions, type WriteProgress, writeDisk } from './disk-writer.ts';
+export { Overlay } from './overlay/overlay.ts';
+export {
+  type CreateOverlayOptions,
+  createOverlay,
+  deleteOverlay,
+  type ListedOverlay,
+  listOverlays,
+  type OverlayMeta,
+  openOverlay,
+  prepareOverlay,
+  readOverlayRecord,
+} from './overlay/overlays.ts';
+export type { OverlayFile, OverlayFolder } from './overlay/folder.ts';
+export type { OverlayRecord } from './overlay/record.ts';
