@@ -1,7 +1,8 @@
-import { type BlockSource, RestoreError } from '../core/index.ts';
+import { type BlockDevice, type BlockSource, RestoreError } from '../core/index.ts';
 import type { ChapRequirement } from './login/chap.ts';
 import { ALL_CHAP_ALGORITHMS, type ChapAlgorithm } from './login/chap-algorithms.ts';
-import { type DeviceIdentity, LogicalUnit } from './scsi/logical-unit.ts';
+import { type AllowList, Admission } from './login/admission.ts';
+import { type DeviceIdentity, LogicalUnit, type SpaceUsage } from './scsi/logical-unit.ts';
 
 /** How an initiator proves who it is, and the target too when `mutual` is given. */
 export interface TargetChap {
@@ -14,30 +15,47 @@ export interface TargetChap {
   readonly mutual?: { readonly user: string; readonly secret: string };
 }
 
-/** One disk to open as LUN 0 of a target of its own. */
-export interface TargetExport {
+interface ExportOptions {
   /** The target's name, e.g. `iqn.2026-01.example:web01-disk0`. */
   readonly iqn: string;
-  readonly readOnly: true;
-  /** What is read. The caller keeps it: closing it is the caller's affair, after removal. */
-  readonly source: BlockSource;
   readonly identity: DeviceIdentity;
   readonly chap?: TargetChap;
   /** Must be said, for an export without `chap`. */
   readonly noAuthentication?: true;
+  /** Who may log in at all, credentials apart; anyone when absent. */
+  readonly allow?: AllowList;
   readonly alias?: string;
   /** The size of the pieces that `source.peek` can give whole; 64 KiB by default. */
   readonly peekBytes?: number;
 }
 
+export interface ReadOnlyExport extends ExportOptions {
+  readonly readOnly: true;
+  /** What is read. The caller keeps it: closing it is the caller's affair, after removal. */
+  readonly source: BlockSource;
+}
+
+export interface WritableExport extends ExportOptions {
+  readonly readOnly: false;
+  /** What is read and written. The caller keeps it, as above. */
+  readonly device: BlockDevice;
+  /** How much of the device's space is used and left, for LOG SENSE; asked for often. */
+  readonly space?: () => SpaceUsage;
+}
+
+/** One disk to open as LUN 0 of a target of its own. */
+export type TargetExport = ReadOnlyExport | WritableExport;
+
 /** An export as the target holds it. */
 export interface LiveExport {
   readonly options: TargetExport;
   readonly chap: ChapRequirement | undefined;
+  readonly admission: Admission;
   readonly unit: LogicalUnit;
   /** Being taken away: no new logins. */
   closing: boolean;
   bytesRead: number;
+  bytesWritten: number;
   commands: number;
 }
 
@@ -47,7 +65,8 @@ const MAX_NAME_BYTES = 223;
 
 /** @throws RestoreError `INVALID` when the export makes no sense or would be open to anyone. */
 export function makeExport(options: TargetExport): LiveExport {
-  const { iqn, chap, source } = options;
+  const { iqn, chap } = options;
+  const source = options.readOnly ? options.source : options.device;
   if (!IQN_PATTERN.test(iqn) || Buffer.byteLength(iqn) > MAX_NAME_BYTES) {
     throw invalid('the target name is malformed', iqn, 'iqn.YYYY-MM.reversed.domain:name');
   }
@@ -67,11 +86,18 @@ export function makeExport(options: TargetExport): LiveExport {
   return {
     options,
     chap: chap === undefined ? undefined : requirementOf(chap, iqn),
-    unit: new LogicalUnit(source, options.identity, iqn, options.peekBytes),
+    admission: new Admission(options.allow ?? {}),
+    unit: unitOf(options, source),
     closing: false,
     bytesRead: 0,
+    bytesWritten: 0,
     commands: 0,
   };
+}
+
+function unitOf(options: TargetExport, source: BlockSource): LogicalUnit {
+  const { identity, iqn, peekBytes } = options;
+  return new LogicalUnit(source, identity, iqn, peekBytes, options.readOnly ? undefined : options);
 }
 
 function requirementOf(chap: TargetChap, iqn: string): ChapRequirement {

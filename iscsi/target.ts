@@ -12,7 +12,7 @@ import { ASYNC_EVENT, LOGIN_STATUS, type LoginStatus } from './protocol/bhs.ts';
 import { listen, type PortalAddress, targetAddresses } from './portals.ts';
 import { BufferPool } from './protocol/buffer-pool.ts';
 import { Connection, type TargetResources } from './session/connection.ts';
-import { ReadBuffers } from './session/read-buffers.ts';
+import { TransferBuffers } from './session/transfer-buffers.ts';
 import { Session, type SessionHost } from './session/session.ts';
 
 export interface IscsiTargetOptions {
@@ -49,6 +49,7 @@ export interface SessionSnapshot {
   readonly openedAt: Date;
   readonly commands: number;
   readonly bytesRead: number;
+  readonly bytesWritten: number;
 }
 
 export interface ExportSnapshot {
@@ -57,6 +58,7 @@ export interface ExportSnapshot {
   readonly sessions: number;
   readonly commands: number;
   readonly bytesRead: number;
+  readonly bytesWritten: number;
 }
 
 const SLAB_BYTES = 256 * 1024;
@@ -82,6 +84,7 @@ export class IscsiTarget {
   readonly #watch: NodeJS.Timeout;
   #lastTsih = 0;
   #closing = false;
+  #draining = false;
 
   /** Listens on all portals, or throws what `listen` failed with as a `RestoreError`. */
   static async start(options: IscsiTargetOptions): Promise<IscsiTarget> {
@@ -109,7 +112,7 @@ export class IscsiTarget {
       limits: this.#limits,
       logger: options.logger,
       slabs: new BufferPool(SLAB_BYTES, MAX_IDLE_SLABS),
-      readBuffers: new ReadBuffers(),
+      buffers: new TransferBuffers(),
       budget: { usedBytes: 0 },
     };
     this.portals = servers.map((server) => {
@@ -143,25 +146,42 @@ export class IscsiTarget {
   /**
    * Takes an export away: refuses logins at once, asks its initiators to log out, and after the
    * grace closes what is left. Unknown names are no error.
+   *
+   * Resolves when nothing reads or writes the disk any more: the caller may close it.
    */
   async removeExport(iqn: string, { graceMs = DEFAULT_GRACE_MS } = {}): Promise<void> {
     const live = this.#exports.get(iqn);
     if (live === undefined) return;
     // Logins are refused first: an initiator that is asked to log out logs in again at once.
     live.closing = true;
-    for (const session of this.#sessionsOf(live)) {
+    await this.#sendAway(() => this.#sessionsOf(live), graceMs);
+    await live.unit.medium?.whenIdle();
+    // Meanwhile another call may have removed it, and the name may be in use again.
+    if (this.#exports.get(iqn) === live) this.#exports.delete(iqn);
+  }
+
+  /**
+   * Ends everything in good order, before a shutdown or a restart: takes no new logins (initiators
+   * are told to try again later), asks all to log out, waits, then closes as {@link close} does.
+   */
+  async drain({ graceMs = DEFAULT_GRACE_MS } = {}): Promise<void> {
+    if (this.#closing) return;
+    this.#draining = true;
+    await this.#sendAway(() => [...this.#sessions.values()], graceMs);
+    await this.close();
+  }
+
+  /** Asks sessions to log out, waits the grace, and drops those that stay. */
+  async #sendAway(left: () => readonly Session[], graceMs: number): Promise<void> {
+    for (const session of left()) {
       session.announce(ASYNC_EVENT.requestLogout, Math.ceil(graceMs / 1000));
     }
     const deadline = Date.now() + graceMs;
-    while (this.#sessionsOf(live).length > 0 && Date.now() < deadline) {
+    while (left().length > 0 && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, Math.min(50, graceMs)));
     }
-    for (const session of this.#sessionsOf(live)) session.drop();
-    while (this.#sessionsOf(live).length > 0) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    // Meanwhile another call may have removed it, and the name may be in use again.
-    if (this.#exports.get(iqn) === live) this.#exports.delete(iqn);
+    for (const session of left()) session.drop();
+    while (left().length > 0) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
   exports(): readonly ExportSnapshot[] {
@@ -171,6 +191,7 @@ export class IscsiTarget {
       sessions: this.#sessionsOf(live).length,
       commands: live.commands,
       bytesRead: live.bytesRead,
+      bytesWritten: live.bytesWritten,
     }));
   }
 
@@ -178,7 +199,10 @@ export class IscsiTarget {
     return [...this.#sessions.values()].map(snapshotOf);
   }
 
-  /** Stops listening and closes every connection, after telling the initiators. */
+  /**
+   * Stops listening and closes every connection, after telling the initiators. Resolves when no disk
+   * is read or written any more.
+   */
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
@@ -189,6 +213,7 @@ export class IscsiTarget {
     for (const session of this.#sessions.values()) session.drop();
     for (const connection of this.#pending.keys()) connection.destroy();
     await Promise.all(closed);
+    await Promise.all([...this.#exports.values()].map(({ unit }) => unit.medium?.whenIdle()));
     this.#exports.clear();
   }
 
@@ -240,6 +265,15 @@ export class IscsiTarget {
       coldReset: (live, except) => {
         for (const session of this.#sessionsOf(live)) if (session !== except) session.drop();
       },
+      whenSettled: (live) => {
+        const waits = live === undefined ? [] : this.#sessionsOf(live).map(settledOf);
+        return waits.every((wait) => wait === undefined) ? undefined : Promise.all(waits);
+      },
+      abortTasksOf: async (live, ports) => {
+        const hit = this.#sessionsOf(live).filter(({ nexus }) => ports.has(nexus.portName));
+        for (const session of hit) session.tasks?.abortAll();
+        await Promise.all(hit.map(settledOf));
+      },
       sessionClosed: (session) => this.#sessionClosed(session),
     };
   }
@@ -250,7 +284,8 @@ export class IscsiTarget {
   ): { readonly tsih: number; readonly enter: () => void } | LoginStatus {
     const { party } = result;
     const live = party.kind === 'target' ? party.live : undefined;
-    if (this.#closing || live?.closing === true) return LOGIN_STATUS.targetRemoved;
+    if (this.#closing || this.#draining) return LOGIN_STATUS.serviceUnavailable;
+    if (live?.closing === true) return LOGIN_STATUS.targetNotFound;
     const older = live === undefined ? undefined : this.#samePort(live, result);
     if (result.tsih !== 0) {
       // One connection a session: only the same one may come back, in place of the old.
@@ -362,8 +397,12 @@ export class IscsiTarget {
   }
 }
 
+function settledOf({ tasks }: Session): Promise<unknown> | undefined {
+  return tasks?.whenSettled();
+}
+
 function snapshotOf(session: Session): SessionSnapshot {
-  const { identity, connection, openedAt, commands, bytesRead } = session;
+  const { identity, connection, openedAt, commands, bytesRead, bytesWritten } = session;
   return {
     id: identity.tsih,
     initiatorName: identity.initiatorName,
@@ -372,6 +411,7 @@ function snapshotOf(session: Session): SessionSnapshot {
     openedAt,
     commands,
     bytesRead,
+    bytesWritten,
   };
 }
 

@@ -215,7 +215,7 @@ export class LoginPhase implements ConnectionPhase {
       return { status: LOGIN_STATUS.missingParameter, reason: 'no valid InitiatorName' };
     }
     if (this.#discovery) {
-      this.#security = new SecurityStage(this.#connection.remoteAddress, undefined, this.#host);
+      this.#security = this.#secure(undefined);
       return undefined;
     }
     if (type !== 'Normal') {
@@ -229,10 +229,20 @@ export class LoginPhase implements ConnectionPhase {
       return { status: LOGIN_STATUS.targetNotFound, reason: 'no such target' };
     }
     if (live.closing) {
-      return { status: LOGIN_STATUS.targetRemoved, reason: 'the target is being removed' };
+      return { status: LOGIN_STATUS.targetNotFound, reason: 'the target is being removed' };
     }
-    this.#security = new SecurityStage(this.#connection.remoteAddress, live, this.#host);
+    const reason = live.admission.refusal(this.#initiatorName, this.#connection.remoteAddress);
+    if (reason !== undefined) return { status: LOGIN_STATUS.authorizationFailure, reason };
+    this.#security = this.#secure(live);
     return undefined;
+  }
+
+  #secure(live: LiveExport | undefined): SecurityStage {
+    return new SecurityStage(
+      { initiatorName: this.#initiatorName, address: this.#connection.remoteAddress },
+      live,
+      this.#host,
+    );
   }
 
   #operational(pairs: readonly TextPair[]): readonly TextPair[] {

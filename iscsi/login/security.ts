@@ -13,6 +13,12 @@ export type Party =
   /** Discovery: which exports may be listed. */
   | { readonly kind: 'discovery'; readonly maySee: (live: LiveExport) => boolean };
 
+/** Who asks, as far as is known before any proof. */
+export interface Peer {
+  readonly initiatorName: string;
+  readonly address: string;
+}
+
 export interface LoginFailure {
   readonly status: LoginStatus;
   /** For the log. The initiator learns only the status. */
@@ -39,15 +45,15 @@ const OWN_KEYS = new Set(['AuthMethod', 'CHAP_A', 'CHAP_N', 'CHAP_R', 'CHAP_I', 
 const DISCOVERY = 'discovery';
 
 export class SecurityStage {
-  readonly #address: string;
+  readonly #peer: Peer;
   readonly #live: LiveExport | undefined;
   readonly #host: SecurityHost;
   #chap: ChapExchange<LiveExport> | undefined;
   #party: Party | undefined;
 
   /** @param live the target that is asked for; `undefined` for discovery. */
-  constructor(address: string, live: LiveExport | undefined, host: SecurityHost) {
-    this.#address = address;
+  constructor(peer: Peer, live: LiveExport | undefined, host: SecurityHost) {
+    this.#peer = peer;
     this.#live = live;
     this.#host = host;
   }
@@ -105,17 +111,29 @@ export class SecurityStage {
 
   /** Everyone the initiator may prove to be: one target, or in discovery all that have secrets. */
   #candidates(): readonly ChapCandidate<LiveExport>[] {
-    const exports = this.#live === undefined ? this.#host.liveExports() : [this.#live];
+    const exports = this.#live === undefined ? this.#admitted() : [this.#live];
     return exports.flatMap((live) =>
       live.chap === undefined ? [] : [{ id: live, requirement: live.chap }],
     );
+  }
+
+  /** Exports that let this initiator in, were it to prove itself. */
+  #admitted(): readonly LiveExport[] {
+    return this.#host.liveExports().filter((live) => this.#isAdmitted(live));
+  }
+
+  #isAdmitted({ admission }: LiveExport): boolean {
+    return admission.refusal(this.#peer.initiatorName, this.#peer.address) === undefined;
   }
 
   #goWithout(): boolean {
     const live = this.#live;
     if (live === undefined) {
       const all = this.#host.openDiscovery;
-      this.#party = { kind: 'discovery', maySee: ({ chap }) => all || chap === undefined };
+      this.#party = {
+        kind: 'discovery',
+        maySee: (each) => this.#isAdmitted(each) && (all || each.chap === undefined),
+      };
       return true;
     }
     if (live.chap !== undefined) return false;
@@ -129,14 +147,14 @@ export class SecurityStage {
   ): Promise<SecurityStep> {
     const target = this.#live?.options.iqn ?? DISCOVERY;
     const { throttle } = this.#host;
-    const waitMs = throttle.admit(this.#address, target);
+    const waitMs = throttle.admit(this.#peer.address, target);
     if (waitMs === undefined) {
       return refused(LOGIN_STATUS.serviceUnavailable, 'too many failed logins from there');
     }
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     const step = chap.answer(keys);
-    if (step.kind === 'refused') throttle.failed(this.#address, target);
-    else throttle.succeeded(this.#address, target);
+    if (step.kind === 'refused') throttle.failed(this.#peer.address, target);
+    else throttle.succeeded(this.#peer.address, target);
     return this.#conclude(step);
   }
 
@@ -155,7 +173,8 @@ export class SecurityStage {
           ? {
               kind: 'discovery',
               maySee: (live) =>
-                as.includes(live) || live.chap === undefined || this.#host.openDiscovery,
+                this.#isAdmitted(live) &&
+                (as.includes(live) || live.chap === undefined || this.#host.openDiscovery),
             }
           : { kind: 'target', live: this.#live };
     }

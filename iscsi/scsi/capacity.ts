@@ -25,6 +25,7 @@ export const CAPACITY_COMMANDS: readonly ScsiCommand[] = [
     name: 'READ CAPACITY(10)',
     opcode: 0x25,
     usage: '25 00 ffffffff 0000 01 00',
+    reservationRule: 'persistent',
     run({ cdb, unit }) {
       const partial = (cdb.getUint8(8) & 1) !== 0;
       if (partial || cdb.getUint32(2) !== 0) return invalidField(partial ? 8 : 2);
@@ -39,6 +40,7 @@ export const CAPACITY_COMMANDS: readonly ScsiCommand[] = [
     opcode: 0x9e,
     serviceAction: 0x10,
     usage: '9e 10 ffffffffffffffff ffffffff 01 00',
+    reservationRule: 'persistent',
     run({ cdb, unit }) {
       const partial = (cdb.getUint8(14) & 1) !== 0;
       if (partial || u64(cdb, 2) !== 0) return invalidField(partial ? 14 : 2);
@@ -50,6 +52,7 @@ export const CAPACITY_COMMANDS: readonly ScsiCommand[] = [
     opcode: 0x9e,
     serviceAction: 0x12,
     usage: '9e 1f ffffffffffffffff ffffffff 00 00',
+    reservationRule: 'reads',
     async run(context) {
       const block = u64(context.cdb, 2);
       if (block >= context.unit.blockCount) return check(SENSE.lbaOutOfRange);
@@ -65,7 +68,7 @@ function capacity16(unit: LogicalUnit): Uint8Array {
   view.setUint32(8, unit.blockBytes);
   // Physical blocks of 4 KiB, as an exponent of two.
   bytes[13] = Math.max(0, Math.log2(PHYSICAL_BYTES / unit.blockBytes));
-  if (unit.sparse) bytes[14] = 0xc0; // LBPME, LBPRZ
+  if (unit.thin) bytes[14] = 0xc0; // LBPME, LBPRZ
   return bytes;
 }
 

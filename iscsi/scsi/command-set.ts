@@ -5,39 +5,47 @@ import {
   check,
   type CommandContext,
   invalidField,
-  SCSI_STATUS,
+  type RunCommand,
   type ScsiCommand,
   type ScsiOutcome,
 } from './command.ts';
 import { outcomeOfError } from './error-sense.ts';
 import { INQUIRY } from './inquiry.ts';
 import { MEDIUM_WRITES } from './medium-writes.ts';
+import { LOG_SENSE } from './log-sense.ts';
+import { MODE_SELECT_COMMANDS } from './mode-select.ts';
 import { MODE_SENSE_COMMANDS } from './mode-sense.ts';
 import {
   PREVENT_ALLOW,
   REPORT_LUNS,
   REPORT_TARGET_PORT_GROUPS,
+  REPORT_TASK_FUNCTIONS,
   REQUEST_SENSE,
   START_STOP_UNIT,
   TEST_UNIT_READY,
 } from './primary.ts';
 import { READ_COMMANDS } from './read.ts';
 import { reportSupportedOpcodes } from './report-opcodes.ts';
-import { RESERVATION_COMMANDS } from './reservations.ts';
+import { CONFLICT, isReservedAway, RESERVATION_COMMANDS } from './reservations.ts';
 import { SENSE } from './sense.ts';
+import { SYNCHRONIZE_COMMANDS } from './synchronize-cache.ts';
 
 const COMMANDS: readonly ScsiCommand[] = [
   TEST_UNIT_READY,
   REQUEST_SENSE,
   INQUIRY,
   ...MODE_SENSE_COMMANDS,
+  ...MODE_SELECT_COMMANDS,
+  LOG_SENSE,
   ...RESERVATION_COMMANDS,
   START_STOP_UNIT,
   PREVENT_ALLOW,
   ...CAPACITY_COMMANDS,
   ...READ_COMMANDS,
+  ...SYNCHRONIZE_COMMANDS,
   REPORT_LUNS,
   REPORT_TARGET_PORT_GROUPS,
+  REPORT_TASK_FUNCTIONS,
   reportSupportedOpcodes(() => COMMANDS),
   ...MEDIUM_WRITES,
 ];
@@ -74,14 +82,15 @@ export function obstacle(
   command: ScsiCommand,
   { unit, nexus, cdb }: Pick<CommandContext, 'unit' | 'nexus' | 'cdb'>,
 ): ScsiOutcome | undefined {
+  if (command.writableOnly === true && unit.readOnly) return check(SENSE.invalidOpcode);
   if (nexus.hasAttention && command.ignoresUnitAttention !== true) {
     return check(nexus.takeAttention() ?? SENSE.none);
   }
-  const reserved = unit.reservedBy !== undefined && unit.reservedBy !== nexus;
-  if (reserved && command.ignoresReservation !== true) {
-    return { kind: 'status', status: SCSI_STATUS.reservationConflict };
-  }
+  if (isReservedAway(command.reservationRule ?? 'writes', unit, nexus)) return CONFLICT;
   if (command.writesMedium === true && unit.readOnly) return check(SENSE.writeProtected);
+  if (command.writesMedium === true && unit.modes.softwareWriteProtect) {
+    return check(SENSE.softwareWriteProtected);
+  }
   const controlByte = CONTROL_BYTE[cdb.getUint8(0) >> 5];
   if (controlByte !== undefined && (cdb.getUint8(controlByte) & NACA) !== 0) {
     return invalidField(controlByte, 2);
@@ -91,7 +100,7 @@ export function obstacle(
 
 /** Runs a command. Never throws: whatever goes wrong becomes sense data. */
 export function runCommand(
-  command: ScsiCommand,
+  command: RunCommand,
   context: CommandContext,
 ): ScsiOutcome | Promise<ScsiOutcome> {
   const failed = (error: unknown): ScsiOutcome => {

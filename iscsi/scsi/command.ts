@@ -1,5 +1,6 @@
 import type { LogicalUnit } from './logical-unit.ts';
 import type { Nexus } from './nexus.ts';
+import type { ReservationRule } from './reservations.ts';
 import { SENSE, type Sense } from './sense.ts';
 
 /** SAM-5 section 5.3.1. */
@@ -33,10 +34,27 @@ export interface CommandContext {
   readonly maxTransferBytes: number;
   /** Takes note of a fault of our own. */
   readonly report: (error: unknown) => void;
+  /** True once the command is aborted: it must change nothing more. */
+  readonly aborted: () => boolean;
+  /** Aborts the commands of other initiator ports, and resolves when they change nothing more. */
+  readonly abortTasksOf: (ports: ReadonlySet<string>) => Promise<void>;
 }
 
-/** One row of the command set. */
-export interface ScsiCommand {
+/** What is known when a command arrives, before its data. */
+export type PlanContext = Pick<CommandContext, 'unit' | 'cdb' | 'maxTransferBytes'>;
+
+/** A run of blocks that is written as its data come. */
+export interface WritePlan {
+  readonly kind: 'write';
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  /** `verify` reads back what was written; `or` joins it with what was there. */
+  readonly mode: 'write' | 'verify' | 'or';
+  /** Durable before it is answered. */
+  readonly durable: boolean;
+}
+
+interface CommandRow {
   readonly name: string;
   readonly opcode: number;
   readonly serviceAction?: number;
@@ -49,12 +67,30 @@ export interface ScsiCommand {
   readonly writesMedium?: true;
   /** Answers even while a unit attention waits. SPC-4 section 5.14. */
   readonly ignoresUnitAttention?: true;
-  /** Answers even while another initiator holds a reservation. SPC-2 section 5.5.1. */
-  readonly ignoresReservation?: true;
+  /** Whose reservations keep it out; those of all others when absent. */
+  readonly reservationRule?: ReservationRule;
+  /** Known only to refuse it on a read-only unit. */
+  readonly notImplemented?: true;
+  /** Unknown on a read-only unit. */
+  readonly writableOnly?: true;
+}
+
+/** A command that runs once all its data are there. */
+export interface RunCommand extends CommandRow {
   /** How many bytes the command takes from the initiator; none when absent. */
   dataOutBytes?(cdb: DataView, unit: LogicalUnit): number;
+  /** The initiator must have announced exactly those; else fewer are refused, more are dropped. */
+  readonly exactData?: true;
   run(context: CommandContext): ScsiOutcome | Promise<ScsiOutcome>;
 }
+
+/** A command whose data go to the medium as they come. */
+export interface WriteCommand extends CommandRow {
+  plan(context: PlanContext): WritePlan | ScsiOutcome;
+}
+
+/** One row of the command set. */
+export type ScsiCommand = RunCommand | WriteCommand;
 
 export const GOOD: ScsiOutcome = { kind: 'status', status: SCSI_STATUS.good };
 

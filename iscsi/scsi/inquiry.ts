@@ -6,6 +6,14 @@ import {
   type ScsiCommand,
   type ScsiOutcome,
 } from './command.ts';
+import {
+  LOG_GRAIN_EXPONENT,
+  MAX_COMPARE_BLOCKS,
+  MAX_UNMAP_DESCRIPTORS,
+  maxSameBlocks,
+  maxUnmapBlocks,
+  UNMAP_GRAIN_BYTES,
+} from './limits-of-unit.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 
 const STANDARD_BYTES = 96;
@@ -16,7 +24,7 @@ export const INQUIRY: ScsiCommand = {
   opcode: 0x12,
   usage: '12 01 ff ffff 00',
   ignoresUnitAttention: true,
-  ignoresReservation: true,
+  reservationRule: 'always',
   run(context) {
     const { cdb } = context;
     const wantsPage = (cdb.getUint8(1) & 1) !== 0;
@@ -120,6 +128,12 @@ function blockLimits({ unit, maxTransferBytes }: CommandContext): Uint8Array {
   view.setUint16(2, Math.max(1, unit.peekBytes / unit.blockBytes) & 0xffff);
   view.setUint32(4, maxTransferBytes / unit.blockBytes);
   view.setUint32(8, OPTIMAL_TRANSFER_BYTES / unit.blockBytes);
+  if (unit.readOnly) return body;
+  view.setUint8(1, MAX_COMPARE_BLOCKS);
+  view.setUint32(16, maxUnmapBlocks(unit));
+  view.setUint32(20, MAX_UNMAP_DESCRIPTORS);
+  view.setUint32(24, Math.max(1, UNMAP_GRAIN_BYTES / unit.blockBytes));
+  view.setBigUint64(32, BigInt(maxSameBlocks(unit)));
   return body;
 }
 
@@ -129,11 +143,12 @@ function deviceCharacteristics(): Uint8Array {
   return body;
 }
 
-/** SBC-3 section 6.6.4: holes read as zeros; nothing here unmaps. */
+/** SBC-3 section 6.6.4: holes read as zeros; a writable unit makes them. */
 function provisioning(unit: LogicalUnit): Uint8Array {
   const body = new Uint8Array(4);
-  if (!unit.sparse) return body;
-  body[1] = 0x04; // LBPRZ
+  if (!unit.thin) return body;
+  body[0] = unit.space === undefined ? 0 : LOG_GRAIN_EXPONENT;
+  body[1] = unit.readOnly ? 0x04 : 0xe4; // LBPRZ; LBPU, LBPWS, LBPWS10
   body[2] = 0x02; // thin
   return body;
 }

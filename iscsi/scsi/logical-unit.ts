@@ -1,7 +1,22 @@
 import { createHash } from 'node:crypto';
-import { type BlockSource, isSparse, RestoreError } from '../../core/index.ts';
+import { type BlockDevice, type BlockSource, isSparse, RestoreError } from '../../core/index.ts';
+import { Medium } from './medium.ts';
+import { defaultModes, type ModeSettings } from './mode-pages.ts';
 import type { Nexus } from './nexus.ts';
-import { SENSE } from './sense.ts';
+import { PersistentReservations } from './persistent-reservations.ts';
+import { SENSE, type Sense } from './sense.ts';
+
+/** How much a thin disk may still grow, in bytes; LOG SENSE page 0C. */
+export interface SpaceUsage {
+  readonly usedBytes: number;
+  readonly availableBytes: number;
+}
+
+/** What makes a unit writable. */
+export interface WritableOptions {
+  readonly device: BlockDevice;
+  readonly space?: () => SpaceUsage;
+}
 
 /**
  * Who a disk says it is. Multipath software merges disks with equal identities, so two restore
@@ -48,18 +63,23 @@ export class LogicalUnit {
   readonly blockBytes: number;
   readonly blockCount: number;
   readonly peekBytes: number;
-  readonly readOnly = true;
-  /** Holes are known: provisioning is thin, GET LBA STATUS tells. */
-  readonly sparse: boolean;
+  /** What changes the disk; absent when it is read-only. */
+  readonly medium: Medium | undefined;
+  readonly space: (() => SpaceUsage) | undefined;
+  /** Holes are known or can be made: provisioning is thin, GET LBA STATUS tells. */
+  readonly thin: boolean;
+  readonly modes: ModeSettings;
   /** Who holds RESERVE(6). */
   reservedBy: Nexus | undefined;
+  readonly persistent: PersistentReservations = new PersistentReservations();
   readonly #nexuses = new Set<Nexus>();
 
   constructor(
     source: BlockSource,
     identity: DeviceIdentity,
     targetName: string,
-    peekBytes = DEFAULT_PEEK_BYTES,
+    peekBytes: number = DEFAULT_PEEK_BYTES,
+    writable?: WritableOptions,
   ) {
     this.source = source;
     this.targetName = targetName;
@@ -71,7 +91,14 @@ export class LogicalUnit {
     this.blockBytes = source.sectorSize;
     this.blockCount = source.size / source.sectorSize;
     this.peekBytes = peekBytes;
-    this.sparse = isSparse(source);
+    this.medium = writable === undefined ? undefined : new Medium(writable.device);
+    this.space = writable?.space;
+    this.modes = defaultModes(this);
+    this.thin = writable !== undefined || isSparse(source);
+  }
+
+  get readOnly(): boolean {
+    return this.medium === undefined;
   }
 
   get nexuses(): Iterable<Nexus> {
@@ -88,9 +115,18 @@ export class LogicalUnit {
     if (this.reservedBy === nexus) this.reservedBy = undefined;
   }
 
-  /** Logical unit reset, without the tasks, which are the sessions'. SAM-5 section 6.3.3. */
+  /** Tells all but one of something that happened. */
+  raiseForOthers(sense: Sense, except: Nexus): void {
+    for (const nexus of this.#nexuses) if (nexus !== except) nexus.raise(sense);
+  }
+
+  /**
+   * Logical unit reset, without the tasks, which are the sessions'. Persistent reservations stay.
+   * SAM-5 section 6.3.3.
+   */
   reset(): void {
     this.reservedBy = undefined;
+    Object.assign(this.modes, defaultModes(this));
     for (const nexus of this.#nexuses) nexus.raise(SENSE.deviceReset);
   }
 }

@@ -7,6 +7,7 @@ import {
   type ScsiOutcome,
 } from './command.ts';
 import type { LogicalUnit } from './logical-unit.ts';
+import { changeable, defaultModes, MODE_PAGES, type ModePage, withSettings } from './mode-pages.ts';
 import { SENSE } from './sense.ts';
 
 const ALL_PAGES = 0x3f;
@@ -16,23 +17,14 @@ const WRITE_PROTECTED = 0x80;
 const DPO_FUA = 0x10;
 const MAX_SHORT_BLOCKS = 0xffffffff;
 
-/** Page code, then the bytes after the two-byte page header. Nothing in them can be changed. */
-const MODE_PAGES: ReadonlyMap<number, Uint8Array> = new Map([
-  // Caching: no write-back cache, reads are cached.
-  [0x08, Uint8Array.from({ length: 18 }, () => 0)],
-  // Control: commands may be reordered; sense data are fixed-format.
-  [0x0a, Uint8Array.of(0, 0x10, 0, 0, 0, 0, 0xff, 0xff, 0, 0)],
-  // Informational exceptions: none are reported.
-  [0x1c, Uint8Array.of(0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0)],
-]);
-
 export const MODE_SENSE_COMMANDS: readonly ScsiCommand[] = [
   {
     name: 'MODE SENSE(6)',
     opcode: 0x1a,
     usage: '1a 08 ff ff ff 00',
+    reservationRule: 'reads',
     run({ cdb, unit }) {
-      const pages = selectPages(cdb);
+      const pages = selectPages(cdb, unit);
       if (!(pages instanceof Uint8Array)) return pages;
       const blocks = wantsBlockDescriptor(cdb) ? shortDescriptor(unit) : new Uint8Array(0);
       const header = Uint8Array.of(0, 0, deviceSpecific(unit), blocks.length);
@@ -45,8 +37,9 @@ export const MODE_SENSE_COMMANDS: readonly ScsiCommand[] = [
     name: 'MODE SENSE(10)',
     opcode: 0x5a,
     usage: '5a 18 ff ff 000000 ffff 00',
+    reservationRule: 'reads',
     run({ cdb, unit }) {
-      const pages = selectPages(cdb);
+      const pages = selectPages(cdb, unit);
       if (!(pages instanceof Uint8Array)) return pages;
       const long = (cdb.getUint8(1) & 0x10) !== 0;
       const describe = long ? longDescriptor : shortDescriptor;
@@ -62,7 +55,7 @@ export const MODE_SENSE_COMMANDS: readonly ScsiCommand[] = [
   },
 ];
 
-function selectPages(cdb: DataView): Uint8Array | ScsiOutcome {
+function selectPages(cdb: DataView, unit: LogicalUnit): Uint8Array | ScsiOutcome {
   const control = cdb.getUint8(2) >> 6;
   const code = cdb.getUint8(2) & 0x3f;
   const subpage = cdb.getUint8(3);
@@ -71,17 +64,20 @@ function selectPages(cdb: DataView): Uint8Array | ScsiOutcome {
   if (subpage !== 0 && subpage !== ALL_SUBPAGES) return invalidField(3);
   if (!all && !MODE_PAGES.has(code)) return invalidField(2, 5);
   const codes = all ? [...MODE_PAGES.keys()] : [code];
-  return Buffer.concat(codes.map((each) => modePage(each, control)));
+  return Buffer.concat(codes.map((each) => modePage(each, control, unit)));
 }
 
-function modePage(code: number, control: number): Uint8Array {
-  const body = MODE_PAGES.get(code) ?? new Uint8Array(0);
-  const shown = control === PAGE_CONTROL.changeable ? new Uint8Array(body.length) : body;
-  return Buffer.concat([Uint8Array.of(code, shown.length), shown]);
+function modePage(code: number, control: number, unit: LogicalUnit): Uint8Array {
+  const page = MODE_PAGES.get(code) as ModePage;
+  const body =
+    control === PAGE_CONTROL.changeable
+      ? changeable(page, unit)
+      : withSettings(page, control === PAGE_CONTROL.defaults ? defaultModes(unit) : unit.modes);
+  return Buffer.concat([Uint8Array.of(code, body.length), body]);
 }
 
 function deviceSpecific(unit: LogicalUnit): number {
-  return DPO_FUA | (unit.readOnly ? WRITE_PROTECTED : 0);
+  return DPO_FUA | (unit.readOnly || unit.modes.softwareWriteProtect ? WRITE_PROTECTED : 0);
 }
 
 /** DBD, disable block descriptors. */

@@ -13,6 +13,11 @@ export class Nexus {
     this.isid = isid;
   }
 
+  /** The initiator port, as persistent reservations know it: they outlive sessions. */
+  get portName(): string {
+    return `${this.initiatorName},i,0x${this.isid}`;
+  }
+
   get hasAttention(): boolean {
     return this.#attentions.length > 0;
   }

@@ -1,4 +1,4 @@
-import { type CommandContext, invalidField, type ScsiOutcome, u64, check } from './command.ts';
+import { check, invalidField, type PlanContext, type ScsiOutcome, u64 } from './command.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import { SENSE } from './sense.ts';
 
@@ -38,7 +38,7 @@ export type CdbSize = keyof typeof RANGE_OF_CDB;
 
 /** The answer to a range that is not inside the unit or too long, else `undefined`. */
 export function rangeTrouble(
-  { unit, maxTransferBytes }: CommandContext,
+  { unit, maxTransferBytes }: PlanContext,
   range: BlockRange,
 ): ScsiOutcome | undefined {
   if (!isInside(unit, range)) {
@@ -49,11 +49,26 @@ export function rangeTrouble(
 }
 
 /** The same for commands that move no data, where any length is fine. */
-export function isInside(unit: LogicalUnit, { block, count }: BlockRange): boolean {
+export function isInside(
+  unit: LogicalUnit,
+  { block, count }: Pick<BlockRange, 'block' | 'count'>,
+): boolean {
   return block <= unit.blockCount && count <= unit.blockCount - block;
 }
 
 /** Bits 7 to 5 of byte 1: protection information, which these units do not have. */
 export function protectionTrouble(cdb: DataView): ScsiOutcome | undefined {
   return (cdb.getUint8(1) & 0xe0) === 0 ? undefined : invalidField(1, 7);
+}
+
+/** Where `data` first differs from `expected`, which repeats when it is shorter. */
+export function firstDifference(data: Uint8Array, expected: Uint8Array): number | undefined {
+  for (let start = 0; start < data.length; start += expected.length) {
+    const piece = data.subarray(start, start + expected.length);
+    if (Buffer.compare(piece, expected.subarray(0, piece.length)) === 0) continue;
+    let at = 0;
+    while (piece[at] === expected[at]) at += 1;
+    return start + at;
+  }
+  return undefined;
 }

@@ -6,6 +6,7 @@ import { findBadBlock } from './find-bad-block.ts';
 import {
   type BlockRange,
   type CdbSize,
+  firstDifference,
   isInside,
   protectionTrouble,
   RANGE_OF_CDB,
@@ -14,6 +15,7 @@ import {
 import { invalidField } from './command.ts';
 import { SENSE } from './sense.ts';
 
+const FUA = 0x08;
 const VERIFY_STEP_BYTES = 1024 * 1024;
 
 export const READ_COMMANDS: readonly ScsiCommand[] = [
@@ -24,10 +26,8 @@ export const READ_COMMANDS: readonly ScsiCommand[] = [
   verify(10, 0x2f, '2f f6 ffffffff 00 ffff 00'),
   verify(12, 0xaf, 'af f6 ffffffff ffffffff 00 00'),
   verify(16, 0x8f, '8f f6 ffffffffffffffff ffffffff 00 00'),
-  touch('SYNCHRONIZE CACHE(10)', 10, 0x35, '35 06 ffffffff 00 ffff 00'),
-  touch('SYNCHRONIZE CACHE(16)', 16, 0x91, '91 06 ffffffffffffffff ffffffff 00 00'),
-  touch('PRE-FETCH(10)', 10, 0x34, '34 02 ffffffff 00 ffff 00'),
-  touch('PRE-FETCH(16)', 16, 0x90, '90 02 ffffffffffffffff ffffffff 00 00'),
+  preFetch(10, 0x34, '34 02 ffffffff 00 ffff 00'),
+  preFetch(16, 0x90, '90 02 ffffffffffffffff ffffffff 00 00'),
 ];
 
 function read(size: CdbSize, opcode: number, usage: string): ScsiCommand {
@@ -37,6 +37,7 @@ function read(size: CdbSize, opcode: number, usage: string): ScsiCommand {
     name: `READ(${size})`,
     opcode,
     usage,
+    reservationRule: 'reads',
     run(context) {
       const { cdb, unit } = context;
       const range = rangeOf(cdb);
@@ -44,22 +45,28 @@ function read(size: CdbSize, opcode: number, usage: string): ScsiCommand {
         (hasProtection ? protectionTrouble(cdb) : undefined) ?? rangeTrouble(context, range);
       if (trouble !== undefined) return trouble;
       if (range.count === 0) return GOOD;
-      return {
+      const outcome = {
         kind: 'read',
         offsetBytes: range.block * unit.blockBytes,
         lengthBytes: range.count * unit.blockBytes,
-      };
+      } as const;
+      const { medium } = unit;
+      const forced = hasProtection && (cdb.getUint8(1) & FUA) !== 0;
+      if (!forced || medium === undefined || medium.clean) return outcome;
+      // What is read must be on the medium: SBC-3 section 4.15.
+      return medium.flush().then(() => outcome);
     },
   };
 }
 
-/** Commands that ask for nothing a read-only unit would have to do, beyond a range that exists. */
-function touch(name: string, size: CdbSize, opcode: number, usage: string): ScsiCommand {
+/** Only a hint: the range must exist. */
+function preFetch(size: CdbSize, opcode: number, usage: string): ScsiCommand {
   const rangeOf = RANGE_OF_CDB[size];
   return {
-    name,
+    name: `PRE-FETCH(${size})`,
     opcode,
     usage,
+    reservationRule: 'reads',
     run({ cdb, unit }) {
       const range = rangeOf(cdb);
       return isInside(unit, range) ? GOOD : check(SENSE.lbaOutOfRange);
@@ -74,6 +81,7 @@ function verify(size: CdbSize, opcode: number, usage: string): ScsiCommand {
     name: `VERIFY(${size})`,
     opcode,
     usage,
+    reservationRule: 'reads',
     dataOutBytes(cdb, unit) {
       const { count } = rangeOf(cdb);
       const mode = byteCheck(cdb);
@@ -119,12 +127,4 @@ async function verifyRange(
     }
   }
   return GOOD;
-}
-
-/** Where `data` first differs from `expected`, which repeats when it is shorter. */
-function firstDifference(data: Uint8Array, expected: Uint8Array): number | undefined {
-  for (let at = 0; at < data.length; at += 1) {
-    if (data[at] !== expected[at % expected.length]) return at;
-  }
-  return undefined;
 }

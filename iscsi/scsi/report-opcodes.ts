@@ -1,5 +1,6 @@
 /** REPORT SUPPORTED OPERATION CODES. SPC-4 section 6.35. */
 import { invalidField, parameterData, type ScsiCommand, type ScsiOutcome } from './command.ts';
+import type { LogicalUnit } from './logical-unit.ts';
 
 const OPTION = { all: 0, byOpcode: 1, byServiceAction: 2, either: 3 } as const;
 const NOT_SUPPORTED = 0x01;
@@ -14,13 +15,13 @@ export function reportSupportedOpcodes(commands: () => readonly ScsiCommand[]): 
     opcode: 0xa3,
     serviceAction: 0x0c,
     usage: 'a3 1f 87 ff ffff ffffffff 00 00',
-    run({ cdb }) {
+    reservationRule: 'reads',
+    run({ cdb, unit }) {
       const option = cdb.getUint8(2) & 0x07;
       const timeouts = (cdb.getUint8(2) & 0x80) !== 0;
       const allocationBytes = cdb.getUint32(6);
       if (option > OPTION.either) return invalidField(2, 2);
-      // On a read-only unit the medium writes can never succeed: they are not supported here.
-      const supported = commands().filter(({ writesMedium }) => writesMedium !== true);
+      const supported = commands().filter((command) => isSupported(command, unit));
       const opcode = cdb.getUint8(3);
       const answer =
         option === OPTION.all
@@ -29,6 +30,12 @@ export function reportSupportedOpcodes(commands: () => readonly ScsiCommand[]): 
       return answer instanceof Uint8Array ? parameterData(answer, allocationBytes) : answer;
     },
   };
+}
+
+/** On a read-only unit the medium writes can never succeed: they are not supported there. */
+function isSupported(command: ScsiCommand, unit: LogicalUnit): boolean {
+  if (command.notImplemented === true) return false;
+  return !unit.readOnly || (command.writesMedium !== true && command.writableOnly !== true);
 }
 
 function allCommands(commands: readonly ScsiCommand[], timeouts: boolean): Uint8Array {

@@ -27,14 +27,25 @@ export const SENSE = {
   becomingReady: { key: SENSE_KEY.notReady, asc: 0x04, ascq: 0x01 },
   unrecoveredReadError: { key: SENSE_KEY.mediumError, asc: 0x11, ascq: 0x00 },
   internalTargetFailure: { key: SENSE_KEY.hardwareError, asc: 0x44, ascq: 0x00 },
+  /** Another amount of data was announced than the command takes. */
+  invalidInformationUnit: { key: SENSE_KEY.illegalRequest, asc: 0x0e, ascq: 0x03 },
+  parameterListLength: { key: SENSE_KEY.illegalRequest, asc: 0x1a, ascq: 0x00 },
   invalidOpcode: { key: SENSE_KEY.illegalRequest, asc: 0x20, ascq: 0x00 },
   lbaOutOfRange: { key: SENSE_KEY.illegalRequest, asc: 0x21, ascq: 0x00 },
   invalidFieldInCdb: { key: SENSE_KEY.illegalRequest, asc: 0x24, ascq: 0x00 },
   logicalUnitNotSupported: { key: SENSE_KEY.illegalRequest, asc: 0x25, ascq: 0x00 },
+  invalidFieldInParameters: { key: SENSE_KEY.illegalRequest, asc: 0x26, ascq: 0x00 },
+  invalidRelease: { key: SENSE_KEY.illegalRequest, asc: 0x26, ascq: 0x04 },
   savingNotSupported: { key: SENSE_KEY.illegalRequest, asc: 0x39, ascq: 0x00 },
+  insufficientRegistrations: { key: SENSE_KEY.illegalRequest, asc: 0x55, ascq: 0x04 },
   powerOnOrReset: { key: SENSE_KEY.unitAttention, asc: 0x29, ascq: 0x00 },
   deviceReset: { key: SENSE_KEY.unitAttention, asc: 0x29, ascq: 0x03 },
+  modeParametersChanged: { key: SENSE_KEY.unitAttention, asc: 0x2a, ascq: 0x01 },
+  reservationsPreempted: { key: SENSE_KEY.unitAttention, asc: 0x2a, ascq: 0x03 },
+  reservationsReleased: { key: SENSE_KEY.unitAttention, asc: 0x2a, ascq: 0x04 },
+  registrationsPreempted: { key: SENSE_KEY.unitAttention, asc: 0x2a, ascq: 0x05 },
   writeProtected: { key: SENSE_KEY.dataProtect, asc: 0x27, ascq: 0x00 },
+  softwareWriteProtected: { key: SENSE_KEY.dataProtect, asc: 0x27, ascq: 0x02 },
   accessDenied: { key: SENSE_KEY.dataProtect, asc: 0x20, ascq: 0x02 },
   spaceAllocationFailed: { key: SENSE_KEY.dataProtect, asc: 0x27, ascq: 0x07 },
   targetFailedCommand: { key: SENSE_KEY.abortedCommand, asc: 0x44, ascq: 0x00 },
@@ -47,6 +58,8 @@ export const SENSE = {
 } as const satisfies Record<string, Sense>;
 
 const FIXED_BYTES = 18;
+const INFORMATION_BYTES = 12;
+const KEY_SPECIFIC_BYTES = 8;
 const MAX_FIXED_INFORMATION = 0xffffffff;
 
 /** Fixed format, SPC-4 section 4.5.3: what every initiator reads while D_SENSE is 0. */
@@ -67,13 +80,23 @@ export function encodeSense(sense: Sense): Uint8Array {
   return bytes;
 }
 
-/** Descriptor format, SPC-4 section 4.5.2, for REQUEST SENSE that asks for it. */
+/** Descriptor format, SPC-4 section 4.5.2: where D_SENSE or REQUEST SENSE asks for it. */
 export function encodeDescriptorSense(sense: Sense): Uint8Array {
-  const bytes = new Uint8Array(8);
-  bytes[0] = 0x72;
-  bytes[1] = sense.key;
-  bytes[2] = sense.asc;
-  bytes[3] = sense.ascq;
+  const informationBytes = sense.information === undefined ? 0 : INFORMATION_BYTES;
+  const fieldBytes = sense.cdbField === undefined ? 0 : KEY_SPECIFIC_BYTES;
+  const bytes = new Uint8Array(8 + informationBytes + fieldBytes);
+  const view = new DataView(bytes.buffer);
+  bytes.set([0x72, sense.key, sense.asc, sense.ascq]);
+  bytes[7] = bytes.length - 8;
+  if (sense.information !== undefined) {
+    bytes.set([0x00, INFORMATION_BYTES - 2, 0x80], 8);
+    view.setBigUint64(12, BigInt(sense.information));
+  }
+  if (sense.cdbField !== undefined) {
+    const at = 8 + informationBytes;
+    bytes.set([0x02, KEY_SPECIFIC_BYTES - 2], at);
+    setFieldPointer(view, at + 4, sense.cdbField);
+  }
   return bytes;
 }
 

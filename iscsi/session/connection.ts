@@ -7,14 +7,14 @@ import type { BufferPool } from '../protocol/buffer-pool.ts';
 import { type PduHandler, PduReader } from '../protocol/pdu-reader.ts';
 import { PduWriter, type SharedBudget } from '../protocol/pdu-writer.ts';
 import { serialAdd } from '../protocol/serial.ts';
-import type { ReadBuffers } from './read-buffers.ts';
+import type { TransferBuffers } from './transfer-buffers.ts';
 
 /** What all connections of a target share. */
 export interface TargetResources {
   readonly limits: IscsiLimits;
   readonly logger: IscsiLogger;
   readonly slabs: BufferPool;
-  readonly readBuffers: ReadBuffers;
+  readonly buffers: TransferBuffers;
   readonly budget: SharedBudget;
 }
 

@@ -6,7 +6,7 @@ import { FLAG, RESERVED_TAG, TARGET } from '../protocol/bhs.ts';
 import { SCSI_STATUS } from '../scsi/command.ts';
 import { outcomeOfError } from '../scsi/error-sense.ts';
 import { findBadBlock } from '../scsi/find-bad-block.ts';
-import type { ReadBuffer } from './read-buffers.ts';
+import type { TransferBuffer } from './transfer-buffers.ts';
 import type { ScsiTask } from './scsi-task.ts';
 import type { TaskHost } from './task-host.ts';
 
@@ -122,10 +122,10 @@ export class DataIn {
   }
 
   async #readMiss(task: ScsiTask): Promise<void> {
-    const { unit, budget, readBuffers, signal } = this.#host;
+    const { unit, budget, buffers, signal } = this.#host;
     const length = Math.min(task.leftBytes, MISS_BYTES);
     const offset = task.offsetBytes;
-    const buffer = readBuffers.take(length);
+    const buffer = buffers.take(length);
     this.#readingBytes += length;
     budget.usedBytes += length;
     let failure: RestoreError | undefined;
@@ -148,7 +148,7 @@ export class DataIn {
     this.#host.budget.usedBytes -= length;
   }
 
-  #sendRead(task: ScsiTask, buffer: ReadBuffer): void {
+  #sendRead(task: ScsiTask, buffer: TransferBuffer): void {
     if (task.over) buffer.release();
     else {
       this.#sendFrom(task, buffer.bytes, () => buffer.release());

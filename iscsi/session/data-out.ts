@@ -25,6 +25,12 @@ export interface DataOutPdu {
   readonly data: Uint8Array;
 }
 
+/** Where the data of a command go, in order and without gaps. */
+export interface DataSink {
+  /** The bytes are only good during the call. */
+  take(data: Uint8Array): void;
+}
+
 const UNSOLICITED = 0xffffffff;
 
 /**
@@ -40,7 +46,7 @@ export class DataOutTransfer {
   readonly #rules: UnsolicitedRules;
   readonly #expectedBytes: number;
   readonly #wantedBytes: number;
-  #data: Uint8Array = new Uint8Array(0);
+  readonly #sink: DataSink;
   #received = 0;
   #nextDataSn = 0;
   #burstOpen = false;
@@ -52,7 +58,8 @@ export class DataOutTransfer {
    * @param expectedBytes the command's expected data transfer length
    * @param wantedBytes how many of them the command can use; the rest is dropped
    */
-  constructor(expectedBytes: number, wantedBytes: number, rules: UnsolicitedRules) {
+  constructor(expectedBytes: number, wantedBytes: number, rules: UnsolicitedRules, sink: DataSink) {
+    this.#sink = sink;
     this.#expectedBytes = expectedBytes;
     this.#wantedBytes = Math.min(wantedBytes, expectedBytes);
     this.#rules = rules;
@@ -69,11 +76,12 @@ export class DataOutTransfer {
     return !this.#burstOpen && (this.trouble !== undefined || this.#received >= this.#wantedBytes);
   }
 
-  get data(): Uint8Array {
-    return this.#data.subarray(0, Math.min(this.#received, this.#wantedBytes));
+  /** Bytes that the command could use and that have come. */
+  get usedBytes(): number {
+    return Math.min(this.#received, this.#wantedBytes);
   }
 
-  /** Bytes to be asked for; memory for them is taken only then. */
+  /** Bytes still to be asked for. */
   get missingBytes(): number {
     return Math.max(0, this.#wantedBytes - this.#received);
   }
@@ -107,7 +115,6 @@ export class DataOutTransfer {
   /** Asks for the next burst. Only while not {@link complete} and no burst is open. */
   solicit(targetTransferTag: number): Solicitation {
     const lengthBytes = Math.min(this.#rules.maxBurstLengthBytes, this.missingBytes);
-    this.#reserve(this.#wantedBytes);
     this.#burstOpen = true;
     this.#burstTag = targetTransferTag;
     this.#burstEnd = this.#received + lengthBytes;
@@ -122,17 +129,7 @@ export class DataOutTransfer {
     if (end > this.#burstEnd) this.trouble ??= SENSE.unexpectedUnsolicitedData;
     if (this.trouble !== undefined) return;
     const useful = data.subarray(0, Math.max(0, this.#wantedBytes - this.#received));
-    if (useful.length > 0) {
-      this.#reserve(Math.min(this.#wantedBytes, this.#burstEnd));
-      this.#data.set(useful, this.#received);
-    }
+    if (useful.length > 0) this.#sink.take(useful);
     this.#received = Math.min(end, this.#expectedBytes);
-  }
-
-  #reserve(bytes: number): void {
-    if (this.#data.length >= bytes) return;
-    const grown = new Uint8Array(bytes);
-    grown.set(this.#data);
-    this.#data = grown;
   }
 }

@@ -1,5 +1,7 @@
 import type { ScsiCommand, ScsiOutcome } from '../scsi/command.ts';
+import type { CollectedData } from './collected-data.ts';
 import type { DataOutTransfer } from './data-out.ts';
+import type { MediumWrite } from './medium-write.ts';
 
 /** One SCSI command under way. */
 export interface ScsiTask {
@@ -15,6 +17,14 @@ export interface ScsiTask {
   /** The answer that is already certain, once the initiator has sent its data. */
   verdict: ScsiOutcome | undefined;
   transfer: DataOutTransfer | undefined;
+  /** Where the data of `transfer` go: to the medium as they come … */
+  write: MediumWrite | undefined;
+  /** … or together, for a command that needs them all. */
+  collected: CollectedData | undefined;
+  /** The command is running, or what it wrote is made durable. */
+  running: Promise<unknown> | undefined;
+  /** Its next burst waits for memory. */
+  waitsForMemory: boolean;
   /** Answered or aborted: whatever still comes in for it is dropped. */
   over: boolean;
   /** Data-In and R2T PDUs sent. */
@@ -48,6 +58,10 @@ export function makeTask(
     command,
     verdict: undefined,
     transfer: undefined,
+    write: undefined,
+    collected: undefined,
+    running: undefined,
+    waitsForMemory: false,
     over: false,
     dataPdus: 0,
     offsetBytes: 0,

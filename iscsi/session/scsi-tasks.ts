@@ -12,18 +12,23 @@ import {
 import {
   check,
   type CommandContext,
+  type RunCommand,
+  type ScsiCommand,
   type ScsiOutcome,
   SCSI_STATUS,
   type ScsiStatus,
+  type WritePlan,
 } from '../scsi/command.ts';
 import { findCommand, isCommand, obstacle, runCommand } from '../scsi/command-set.ts';
 import { inquiryOfNothing } from '../scsi/inquiry.ts';
 import { REPORT_LUNS } from '../scsi/primary.ts';
 import type { Nexus } from '../scsi/nexus.ts';
-import { encodeSense, SENSE, type Sense } from '../scsi/sense.ts';
+import { encodeDescriptorSense, encodeSense, SENSE, type Sense } from '../scsi/sense.ts';
 import type { CommandSequence } from './command-sequence.ts';
+import { CollectedData } from './collected-data.ts';
 import { DataIn } from './data-in.ts';
 import { DataOutTransfer } from './data-out.ts';
+import { MediumWrite } from './medium-write.ts';
 import { makeTask, type ScsiTask } from './scsi-task.ts';
 import type { TaskHost } from './task-host.ts';
 
@@ -34,6 +39,8 @@ export interface TaskSession extends Omit<TaskHost, 'respond' | 'finish'> {
   reject(pdu: IncomingPdu, reason: number): void;
   /** Counts a command that ended. */
   count(task: ScsiTask): void;
+  /** Aborts the commands of these initiator ports; resolves when they change nothing more. */
+  abortTasksOf(ports: ReadonlySet<string>): Promise<void>;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -41,6 +48,7 @@ const CDB_BYTES = 16;
 const CDB_AT = 32;
 const INQUIRY_OPCODE = 0x12;
 const REQUEST_SENSE_OPCODE = 0x03;
+const MAX_LOGGED_FAILURES = 20;
 
 export class ScsiTasks {
   readonly #session: TaskSession;
@@ -48,8 +56,11 @@ export class ScsiTasks {
   readonly #tasks = new Map<number, ScsiTask>();
   /** Tasks whose next burst waits until others have given their memory back. */
   readonly #waitingToSolicit: ScsiTask[] = [];
+  /** What aborted tasks have begun to change on the medium. */
+  readonly #ending = new Set<Promise<unknown>>();
   #solicitedBytes = 0;
   #lastTransferTag = 0;
+  #loggedFailures = 0;
 
   constructor(session: TaskSession) {
     this.#session = session;
@@ -98,7 +109,8 @@ export class ScsiTasks {
     );
     if (!task.immediate) this.#session.sequence.begin();
     task.verdict = this.#judge(task, isCommand(found) ? undefined : found, lunIsZero(pdu));
-    if (writes) this.#receive(task, pdu, (flags & FLAG.final) !== 0);
+    const takesData = writes || wantsData(task.command);
+    if (takesData) this.#receive(task, pdu, !writes || (flags & FLAG.final) !== 0);
     else this.#run(task, NOTHING);
   }
 
@@ -114,7 +126,7 @@ export class ScsiTasks {
       final: (Bhs.flags(view, at) & FLAG.final) !== 0,
       data: pdu.data,
     });
-    this.#goOn(task, task.transfer);
+    this.#goOn(task);
   }
 
   /** Ends a task without an answer. False when there is none of that tag. */
@@ -123,7 +135,13 @@ export class ScsiTasks {
     if (task === undefined) return false;
     task.leftBytes = 0;
     this.#finish(task);
+    this.#awaitEnd(task);
     return true;
+  }
+
+  /** Resolves when no aborted task changes the medium any more; absent when none does now. */
+  whenSettled(): Promise<unknown> | undefined {
+    return this.#ending.size === 0 ? undefined : Promise.all(this.#ending);
   }
 
   abortAll(): void {
@@ -148,39 +166,90 @@ export class ScsiTasks {
   }
 
   #receive(task: ScsiTask, pdu: IncomingPdu, final: boolean): void {
-    const { parameters, unit } = this.#session;
-    const wanted =
-      task.verdict === undefined ? (task.command?.dataOutBytes?.(task.cdb, unit) ?? 0) : 0;
-    task.wholeBytes = wanted;
-    if (wanted > this.#session.limits.maxTransferBytes) {
-      task.verdict = check(SENSE.invalidFieldInCdb);
-    }
-    const useful = task.verdict === undefined ? wanted : 0;
-    const transfer = new DataOutTransfer(task.writeBytes, useful, parameters);
-    transfer.command(pdu.data, final);
+    const { parameters } = this.#session;
+    task.verdict ??= this.#admit();
+    const sink = task.verdict === undefined ? this.#prepare(task) : undefined;
+    const wanted = task.verdict === undefined && sink !== undefined ? task.wholeBytes : 0;
+    const transfer = new DataOutTransfer(task.writeBytes, wanted, parameters, sink ?? NO_SINK);
     task.transfer = transfer;
     this.#tasks.set(task.tag, task);
-    this.#goOn(task, transfer);
+    transfer.command(pdu.data, final);
+    this.#goOn(task);
   }
 
-  #goOn(task: ScsiTask, transfer: DataOutTransfer): void {
-    if (transfer.burstOpen) return;
+  /** Data that come unasked are bounded by the command window alone; this bounds all sessions'. */
+  #admit(): ScsiOutcome | undefined {
+    const { budget, limits } = this.#session;
+    const full = this.#tasks.size > 0 && budget.usedBytes > limits.totalBufferBytes;
+    return full ? { kind: 'status', status: SCSI_STATUS.taskSetFull } : undefined;
+  }
+
+  /** Decides where a command's data go, or that they are refused. */
+  #prepare(task: ScsiTask): MediumWrite | CollectedData | undefined {
+    const { command } = task;
+    const { unit, limits, buffers, budget } = this.#session;
+    if (command === undefined) return undefined;
+    if ('plan' in command) {
+      const { maxTransferBytes } = limits;
+      const plan = command.plan({ unit, cdb: task.cdb, maxTransferBytes });
+      if (plan.kind === 'write') return this.#prepareWrite(task, plan);
+      task.verdict = plan;
+      return undefined;
+    }
+    const wanted = command.dataOutBytes?.(task.cdb, unit) ?? 0;
+    task.wholeBytes = wanted;
+    if (wanted > limits.maxTransferBytes) task.verdict = check(SENSE.invalidFieldInCdb);
+    else if (mismatches(command, wanted, task.writeBytes)) {
+      task.verdict = check(SENSE.invalidInformationUnit);
+    } else task.collected = new CollectedData(wanted, buffers, budget);
+    return task.collected;
+  }
+
+  /** Fewer bytes than the command needs are written as far as they are whole blocks. */
+  #prepareWrite(task: ScsiTask, plan: WritePlan): MediumWrite | undefined {
+    const { unit, buffers, budget } = this.#session;
+    const { medium } = unit;
+    task.wholeBytes = plan.lengthBytes;
+    const length = Math.min(plan.lengthBytes, task.writeBytes);
+    if (medium === undefined) task.verdict = check(SENSE.writeProtected);
+    else if (length % unit.blockBytes !== 0) task.verdict = check(SENSE.invalidInformationUnit);
+    else {
+      const report = (error: unknown): void => this.#logFailure(error);
+      const onProgress = (): void => this.#progress(task);
+      const resources = { buffers, budget, report };
+      task.write = new MediumWrite(plan, length, medium, resources, onProgress);
+    }
+    return task.write;
+  }
+
+  #progress(task: ScsiTask): void {
+    if (task.over) return;
+    this.#goOn(task);
+    this.#session.flushSoon();
+  }
+
+  #goOn(task: ScsiTask): void {
+    const { transfer, write } = task;
+    if (transfer === undefined || transfer.burstOpen || task.running !== undefined) return;
     if (transfer.trouble !== undefined) task.verdict ??= check(transfer.trouble);
-    if (transfer.complete) {
-      const data = transfer.data;
-      if (data.length < task.wholeBytes && task.verdict === undefined) {
-        // The initiator announced fewer bytes than its command needs.
-        task.verdict = check(SENSE.invalidFieldInCdb);
-      }
-      this.#run(task, data);
-    } else this.#solicit(task, transfer);
+    task.verdict ??= write?.failure;
+    if (task.verdict !== undefined) write?.stop();
+    if (transfer.complete || task.verdict !== undefined) {
+      if (write === undefined) this.#run(task, task.collected?.data ?? NOTHING);
+      else if (write.idle) this.#runOrWait(task, task.verdict ?? write.conclude());
+    } else if (write?.hasRoom !== false && !task.waitsForMemory) this.#solicit(task, transfer);
   }
 
   #solicit(task: ScsiTask, transfer: DataOutTransfer): void {
-    const wanted = transfer.missingBytes;
-    const limit = this.#session.limits.connectionBufferBytes;
+    const { limits, parameters } = this.#session;
+    const missing = transfer.missingBytes;
+    // What streams to the medium holds some bursts at a time, whatever its length.
+    const streamed = Math.min(missing, 2 * parameters.maxBurstLengthBytes);
+    const wanted = task.write === undefined ? missing : streamed;
+    const limit = limits.connectionBufferBytes;
     const mustWait = this.#solicitedBytes > 0 && this.#solicitedBytes + wanted > limit;
     if (mustWait && !task.holdsMemory) {
+      task.waitsForMemory = true;
       this.#waitingToSolicit.push(task);
       return;
     }
@@ -189,6 +258,10 @@ export class ScsiTasks {
       task.memoryBytes = wanted;
       this.#solicitedBytes += wanted;
     }
+    this.#sendR2t(task, transfer);
+  }
+
+  #sendR2t(task: ScsiTask, transfer: DataOutTransfer): void {
     this.#lastTransferTag = (this.#lastTransferTag + 1) % RESERVED_TAG;
     const asked = transfer.solicit(this.#lastTransferTag);
     const { writer } = this.#session;
@@ -206,12 +279,16 @@ export class ScsiTasks {
 
   #run(task: ScsiTask, dataOut: Uint8Array): void {
     const { command, verdict } = task;
-    if (verdict !== undefined || command === undefined) {
+    if (verdict !== undefined || command === undefined || 'plan' in command) {
       this.#conclude(task, verdict ?? check(SENSE.invalidOpcode));
       return;
     }
+    this.#runOrWait(task, runCommand(command, this.#contextOf(task, command, dataOut)));
+  }
+
+  #contextOf(task: ScsiTask, command: RunCommand, dataOut: Uint8Array): CommandContext {
     const { unit, nexus, signal, limits, logger } = this.#session;
-    const context: CommandContext = {
+    return {
       unit,
       nexus,
       cdb: task.cdb,
@@ -219,16 +296,23 @@ export class ScsiTasks {
       signal,
       maxTransferBytes: limits.maxTransferBytes,
       report: (error) => logger.error({ err: error, command: command.name }, 'a command failed'),
+      aborted: () => task.over,
+      abortTasksOf: (ports) => this.#session.abortTasksOf(ports),
     };
-    const outcome = runCommand(command, context);
+  }
+
+  #runOrWait(task: ScsiTask, outcome: ScsiOutcome | Promise<ScsiOutcome>): void {
     if (!(outcome instanceof Promise)) {
       this.#conclude(task, outcome);
+      task.collected?.release();
       return;
     }
     this.#tasks.set(task.tag, task);
-    outcome
+    task.running = outcome
       .then((late) => {
         if (!task.over) this.#conclude(task, late);
+        // After a failure the memory is left to the collector: the device may still look at it.
+        task.collected?.release(late.kind !== 'check');
         this.#session.flushSoon();
       })
       .catch((error: unknown) => this.#session.fault(error));
@@ -248,7 +332,8 @@ export class ScsiTasks {
   #respond(task: ScsiTask, status: ScsiStatus, sense?: Sense): void {
     task.leftBytes = 0;
     this.#finish(task);
-    const encoded = sense === undefined ? NOTHING : encodeSense(sense);
+    const encode = this.#session.unit.modes.descriptorSense ? encodeDescriptorSense : encodeSense;
+    const encoded = sense === undefined ? NOTHING : encode(sense);
     const data = new Uint8Array(encoded.length === 0 ? 0 : encoded.length + 2);
     if (encoded.length > 0) {
       data[1] = encoded.length;
@@ -257,7 +342,7 @@ export class ScsiTasks {
     const { writer } = this.#session;
     const at = writer.begin(TARGET.scsiResponse, data.length);
     const view = writer.view;
-    const residual = residualOf(task, status);
+    const residual = residualOf(task, status, sense);
     view.setUint8(at + 1, FLAG.final | residualFlag(residual));
     view.setUint8(at + 3, status);
     view.setUint32(at + 16, task.tag);
@@ -274,25 +359,54 @@ export class ScsiTasks {
     this.#tasks.delete(task.tag);
     if (!task.immediate) this.#session.sequence.end();
     this.#session.count(task);
+    task.write?.stop();
+    if (task.running === undefined) task.collected?.release();
     if (!task.holdsMemory) return;
     this.#solicitedBytes -= task.memoryBytes;
     this.#solicitNext();
   }
 
+  /** Remembers what an aborted task still changes. */
+  #awaitEnd({ write, running }: ScsiTask): void {
+    if (running === undefined && write?.idle !== false) return;
+    const end = Promise.all([write?.whenIdle(), running]);
+    this.#ending.add(end);
+    void end.finally(() => this.#ending.delete(end));
+  }
+
+  #logFailure(error: unknown): void {
+    this.#loggedFailures += 1;
+    if (this.#loggedFailures > MAX_LOGGED_FAILURES) return;
+    const { unit, logger } = this.#session;
+    logger.error({ iqn: unit.targetName, err: error }, 'a write to the disk failed');
+  }
+
   #solicitNext(): void {
     let next = this.#waitingToSolicit.shift();
     while (next?.over === true) next = this.#waitingToSolicit.shift();
-    if (next?.transfer !== undefined) this.#solicit(next, next.transfer);
+    if (next?.transfer === undefined) return;
+    next.waitsForMemory = false;
+    this.#solicit(next, next.transfer);
   }
 }
 
+const NO_SINK = { take(): void {} };
+
+function wantsData(command: ScsiCommand | undefined): boolean {
+  return command !== undefined && ('plan' in command || command.dataOutBytes !== undefined);
+}
+
+/** The initiator announced another amount of data than its command can be run with. */
+function mismatches(command: RunCommand, wanted: number, announced: number): boolean {
+  return announced < wanted || (command.exactData === true && announced !== wanted);
+}
+
 /** Negative: fewer bytes moved than the initiator expected. RFC 7143 section 11.4.5. */
-function residualOf(task: ScsiTask, status: ScsiStatus): number {
+function residualOf(task: ScsiTask, status: ScsiStatus, sense: Sense | undefined): number {
   const expected = task.readBytes + task.writeBytes;
-  if (status !== SCSI_STATUS.good) {
-    return task.sentBytes + (task.transfer?.data.length ?? 0) - expected;
-  }
-  return task.wholeBytes - expected;
+  const isMismatch = sense === SENSE.invalidInformationUnit;
+  if (status === SCSI_STATUS.good || isMismatch) return task.wholeBytes - expected;
+  return task.sentBytes + (task.transfer?.usedBytes ?? 0) - expected;
 }
 
 function residualFlag(residual: number): number {

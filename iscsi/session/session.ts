@@ -43,6 +43,10 @@ export interface SessionHost {
   resetUnit(live: LiveExport): void;
   /** Ends all its sessions but one. */
   coldReset(live: LiveExport, except: Session): void;
+  /** Resolves when no aborted task changes the disk any more; absent when none does now. */
+  whenSettled(live: LiveExport | undefined): Promise<unknown> | undefined;
+  /** Aborts the tasks of these initiator ports; resolves when they change nothing more. */
+  abortTasksOf(live: LiveExport, ports: ReadonlySet<string>): Promise<void>;
   sessionClosed(session: Session): void;
 }
 
@@ -60,8 +64,9 @@ export class Session implements ConnectionPhase {
   readonly tasks: ScsiTasks | undefined;
   commands = 0;
   bytesRead = 0;
+  bytesWritten = 0;
   readonly #text: TextRequests;
-  readonly #nexus: Nexus;
+  readonly nexus: Nexus;
   readonly #abort = new AbortController();
   #pingTag = 0;
   #pingIsOut = false;
@@ -79,7 +84,7 @@ export class Session implements ConnectionPhase {
     this.parameters = parameters;
     this.host = host;
     this.sequence = new CommandSequence(firstCmdSn, host.resources.limits.commandWindow);
-    this.#nexus = new Nexus(identity.initiatorName, identity.isid);
+    this.nexus = new Nexus(identity.initiatorName, identity.isid);
     this.#text = new TextRequests(this);
     if (identity.live !== undefined) this.tasks = this.#openUnit(identity.live);
   }
@@ -110,7 +115,7 @@ export class Session implements ConnectionPhase {
     this.#closed = true;
     this.#abort.abort();
     this.tasks?.abortAll();
-    this.identity.live?.unit.detach(this.#nexus);
+    this.identity.live?.unit.detach(this.nexus);
     this.host.sessionClosed(this);
   }
 
@@ -229,11 +234,11 @@ export class Session implements ConnectionPhase {
 
   #openUnit(live: LiveExport): ScsiTasks {
     const { resources } = this.host;
-    live.unit.attach(this.#nexus);
+    live.unit.attach(this.nexus);
     return new ScsiTasks({
       ...resources,
       unit: live.unit,
-      nexus: this.#nexus,
+      nexus: this.nexus,
       sequence: this.sequence,
       writer: this.connection.writer,
       parameters: this.parameters,
@@ -243,16 +248,20 @@ export class Session implements ConnectionPhase {
       flushSoon: () => this.connection.flushSoon(),
       fault: (error) => this.connection.fault(error),
       count: (task) => this.#count(live, task),
+      abortTasksOf: (ports) => this.host.abortTasksOf(live, ports),
     });
   }
 
   #count(live: LiveExport, task: ScsiTask): void {
     // The last PDU is counted before it is built, so what is left goes with it.
     const bytes = task.sentBytes + task.leftBytes;
+    const written = task.write === undefined ? 0 : (task.transfer?.usedBytes ?? 0);
     this.commands += 1;
     this.bytesRead += bytes;
+    this.bytesWritten += written;
     live.commands += 1;
     live.bytesRead += bytes;
+    live.bytesWritten += written;
   }
 }
 

@@ -2,7 +2,7 @@ import type { IscsiLimits } from '../limits.ts';
 import type { IscsiLogger } from '../logger.ts';
 import type { SessionParameters } from '../login/operational.ts';
 import type { PduWriter, SharedBudget } from '../protocol/pdu-writer.ts';
-import type { ReadBuffers } from './read-buffers.ts';
+import type { TransferBuffers } from './transfer-buffers.ts';
 import type { LogicalUnit } from '../scsi/logical-unit.ts';
 import type { Sense } from '../scsi/sense.ts';
 import type { ScsiStatus } from '../scsi/command.ts';
@@ -16,7 +16,7 @@ export interface TaskHost {
   readonly limits: IscsiLimits;
   readonly logger: IscsiLogger;
   readonly budget: SharedBudget;
-  readonly readBuffers: ReadBuffers;
+  readonly buffers: TransferBuffers;
   /** Aborted when the session ends. */
   readonly signal: AbortSignal;
   /** Sets ExpCmdSN and MaxCmdSN, and StatSN too for a PDU that carries status. */

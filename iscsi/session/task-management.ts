@@ -38,11 +38,26 @@ const FUNCTIONS: ReadonlyMap<number, { readonly onUnit: boolean; readonly run: T
     [TASK_FUNCTION.taskReassign, { onUnit: false, run: () => TASK_RESPONSE.reassignNotSupported }],
   ]);
 
+/** Answers once what the function aborted changes nothing more. */
 export function runTaskManagement(session: Session, pdu: IncomingPdu): void {
   const { view, at } = pdu;
   const tag = Bhs.initiatorTaskTag(view, at);
   const code = Bhs.flags(view, at) & 0x7f;
   const response = runFunction(session, code, pdu);
+  const settled = session.host.whenSettled(session.identity.live);
+  if (settled === undefined) {
+    respond(session, tag, code, response);
+    return;
+  }
+  settled
+    .then(() => {
+      if (!session.connection.closed) respond(session, tag, code, response);
+      session.connection.flushSoon();
+    })
+    .catch((error: unknown) => session.connection.fault(error));
+}
+
+function respond(session: Session, tag: number, code: number, response: number): void {
   const { writer } = session.connection;
   const answer = writer.begin(TARGET.taskManagementResponse, 0);
   writer.view.setUint8(answer + 2, response);

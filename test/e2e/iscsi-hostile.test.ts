@@ -360,7 +360,7 @@ describe('taking an export away', () => {
       const error: unknown = await other.login({ target: iqn, chap }).catch((caught) => caught);
       return error instanceof LoginRefused ? error.status : 0;
     };
-    expect(await login()).toBe(0x0204);
+    expect(await login()).toBe(0x0203);
     const last = await client.receive();
     expect(last.bhs.readUInt8(36)).toBe(3);
     await client.untilClosed();

@@ -1,10 +1,15 @@
-import { BytesSource, type BlockSource } from '../../../core/index.ts';
+import {
+  type BlockDevice,
+  BytesSource,
+  type BlockSource,
+  isBlockDevice,
+} from '../../../core/index.ts';
 import {
   identityOf,
   type IscsiEvent,
   IscsiTarget,
   type IscsiTargetOptions,
-  type TargetExport,
+  type ReadOnlyExport,
 } from '../../../iscsi/index.ts';
 import { randomBytes } from '../../fixtures/random.ts';
 import { type CommandResult, type LoginOptions, RawClient } from './raw-client.ts';
@@ -13,6 +18,9 @@ export const USER = 'helpdesk';
 export const SECRET = 'correct-horse';
 export const DISK_BYTES = 8 * 1024 * 1024;
 
+/** What an export may say beside its disk. */
+export type ExportExtra = Partial<Omit<ReadOnlyExport, 'readOnly' | 'source'>>;
+
 /** A running target and what it told its log. */
 export interface TargetFixture {
   readonly target: IscsiTarget;
@@ -20,8 +28,8 @@ export interface TargetFixture {
   /** Everything logged at warning level or above. */
   readonly warnings: string[];
   readonly events: IscsiEvent[];
-  /** Adds an export with {@link USER} and {@link SECRET}. */
-  add(iqn: string, source: BlockSource, extra?: Partial<TargetExport>): void;
+  /** Adds an export with {@link USER} and {@link SECRET}: writable when the source is a device. */
+  add(iqn: string, source: BlockSource | BlockDevice, extra?: ExportExtra): void;
   url(iqn: string): string;
   /** Exports `source` under a name of its own and logs in, unit attention taken. */
   sessionOn(source: BlockSource, keys?: readonly string[]): Promise<RawClient>;
@@ -48,8 +56,7 @@ export async function startTarget(
   const add: TargetFixture['add'] = (iqn, source, extra = {}) =>
     target.addExport({
       iqn,
-      readOnly: true,
-      source,
+      ...(isBlockDevice(source) ? { readOnly: false, device: source } : { readOnly: true, source }),
       identity: identityOf(iqn),
       chap: { user: USER, secret: SECRET },
       ...extra,
