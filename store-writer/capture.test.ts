@@ -168,6 +168,26 @@ describe('capture', () => {
     expect(sha256(await readBack(repository, 'db@latest'))).toBe(sha256(after));
   });
 
+  it('compares with the point that it is told to', async () => {
+    const repository = await TestRepository.create(scratch);
+    const before = disk(600 * BLOCK, 4);
+    const first = await repository.capture('db', [new BytesSource(before)]);
+    const other = before.slice();
+    other.set(randomBytes(8 * BLOCK, 8), 100 * BLOCK);
+    await repository.capture('db', [new BytesSource(other)]);
+    const after = before.slice();
+    after.set(randomBytes(512, 9), 17 * BLOCK);
+    const changed = [{ offset: 17 * BLOCK, length: 512 }];
+    const basePointId = first.point.id;
+    await repository.capture('db', [new BytesSource(after)], { changed, basePointId });
+    expect(sha256(await readBack(repository, 'db@latest'))).toBe(sha256(after));
+    const unknown = repository.capture('db', [new BytesSource(after)], {
+      changed,
+      basePointId: 'ab'.repeat(16),
+    });
+    await expect(unknown).rejects.toSatisfy((e) => isRestoreError(e, 'NOT_FOUND'));
+  });
+
   it('follows a disk that grows and shrinks across the levels of its map', async () => {
     const repository = await TestRepository.create(scratch, { blockSize: 16_384, codec: 'raw' });
     for (const size of [16_384 * 200, 16_384 * 300 + 512, 16_384 * 100, 512, 16_384 * 257]) {

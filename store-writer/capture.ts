@@ -28,6 +28,7 @@ import { EncodePool, type StartEncoder } from './encode-pool.ts';
 import { MapBuilder, writePage } from './map-builder.ts';
 import { PackWriter } from './pack-writer.ts';
 import { checkFree, publishPoint } from './publish.ts';
+import { isCommitted } from './provenance.ts';
 import { ExtentCursor, RangeSet } from './ranges.ts';
 
 /** A disk to capture. */
@@ -37,7 +38,10 @@ export interface CaptureDisk {
   readonly format: string;
   /** Used for its size and extents; the capture threads open the disk again for its bytes. */
   readonly source: BlockSource;
-  /** Ranges that changed since the machine's newest point, as changed-block tracking gives them. */
+  /**
+   * Ranges that changed since the point before ({@link CapturePlan.basePointId}), as changed-block
+   * tracking gives them.
+   */
   readonly changed?: readonly Extent[];
 }
 
@@ -49,6 +53,12 @@ export interface CapturePlan {
   readonly tags: Readonly<Record<string, string>>;
   readonly configuration?: { readonly name: string; readonly content: string };
   readonly disks: readonly CaptureDisk[];
+  /**
+   * The point that this one is compared with, of any machine of the repository. By default the
+   * machine's newest that was captured from it: one that was committed from an overlay tells nothing
+   * about what its tracking of changes began with.
+   */
+  readonly basePointId?: string;
   /** Read everything all the same, and fail when a change was not listed. */
   readonly verifyUnchanged?: boolean;
 }
@@ -296,17 +306,29 @@ class Capture {
   }
 
   async #pointBefore(): Promise<PointRecord | undefined> {
-    const { points } = this.#repository.catalog;
-    const name = points.findLast(({ machine }) => machine === this.#plan.machine);
-    if (name === undefined) return undefined;
+    const { basePointId, machine } = this.#plan;
+    if (basePointId !== undefined) return await this.#basePoint(basePointId);
     try {
-      return await this.#repository.point(name);
+      for (const name of this.#repository.catalog.points.toReversed()) {
+        if (name.machine !== machine) continue;
+        const point = await this.#repository.point(name);
+        if (!isCommitted(point)) return point;
+      }
+      return undefined;
     } catch (error) {
       if (this.#plan.disks.some(({ changed }) => changed !== undefined)) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       this.#options.onWarning?.(`the previous point cannot be read, all is read anew: ${reason}`);
       return undefined;
     }
+  }
+
+  async #basePoint(wanted: string): Promise<PointRecord> {
+    const name = this.#repository.catalog.points.find(({ id }) => id === wanted);
+    if (name !== undefined) return await this.#repository.point(name);
+    throw new RestoreError('NOT_FOUND', 'the point to compare with is not in the repository', {
+      where: { object: this.#repository.backend.location, expected: wanted },
+    });
   }
 
   /** A page of the list of packs: the previous point's own where it is the same. */

@@ -2,7 +2,6 @@
  * The few file operations that an overlay is made of. It uses nothing else, so a test can put a
  * folder in memory in this one's place, cut its power at any operation, and look at what is left.
  */
-import type { RestoreError } from '../../core/index.ts';
 
 export interface OverlayFolder {
   /** For messages. */
@@ -21,7 +20,7 @@ export interface OverlayFolder {
   freeBytes(): number;
 }
 
-/** All offsets and lengths in bytes. Errors are {@link RestoreError}s, `NO_SPACE` among them. */
+/** All offsets and lengths in bytes. Errors are `RestoreError`s, `NO_SPACE` among them. */
 export interface OverlayFile {
   sizeBytes(): number;
   /** Grows the file, without taking space, or cuts it. */

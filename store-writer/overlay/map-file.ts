@@ -27,7 +27,7 @@ const AHEAD_BYTES = 256 * 1024;
 /** Kept for discards and flushes when nothing else may grow. */
 const SPARE_BYTES = 64 * 1024;
 /** Frames longer than this, and than twice the snapshot, are replaced by a new snapshot. */
-const REWRITE_AFTER_BYTES = 4 * 1024 * 1024;
+const SNAPSHOT_AFTER_BYTES = 4 * 1024 * 1024;
 const MAP_BYTES_MAX = 2 ** 31;
 /** Chunks of a snapshot that are encoded in one turn of the event loop. */
 const CHUNKS_A_TURN = 256;
@@ -46,6 +46,7 @@ export interface Snapshot {
 export class MapFile {
   readonly map: PageMap;
   readonly #folder: OverlayFolder;
+  readonly #snapshotAfterBytes: number;
   #file: OverlayFile;
   #header: MapHeader;
   /** Where the next frame goes, and up to where room has been written ahead. */
@@ -58,8 +59,10 @@ export class MapFile {
     file: OverlayFile,
     header: MapHeader,
     state: { readonly map: PageMap; readonly tail: number; readonly sequence: number },
+    snapshotAfterBytes: number,
   ) {
     this.#folder = folder;
+    this.#snapshotAfterBytes = snapshotAfterBytes;
     this.#file = file;
     this.#header = header;
     this.map = state.map;
@@ -80,6 +83,7 @@ export class MapFile {
   static async open(
     folder: OverlayFolder,
     expected: { readonly overlayId: string; readonly pageCount: number },
+    snapshotAfterBytes: number = SNAPSHOT_AFTER_BYTES,
   ): Promise<MapFile> {
     await folder.remove(MAP_NAME_NEW);
     const file = await folder.open(MAP_NAME);
@@ -87,7 +91,7 @@ export class MapFile {
       const object = `${folder.path}/${MAP_NAME}`;
       const bytes = await readAll(file, object);
       const { header, ...state } = replay(bytes, expected, object);
-      const opened = new MapFile(folder, file, header, state);
+      const opened = new MapFile(folder, file, header, state, snapshotAfterBytes);
       await opened.#clearTail(bytes);
       return opened;
     } catch (error) {
@@ -99,7 +103,7 @@ export class MapFile {
   /** Whether the frames have grown so long that a snapshot is better. */
   get wantsSnapshot(): boolean {
     const framesBytes = this.#tail - framesStart(this.#header);
-    return framesBytes > Math.max(REWRITE_AFTER_BYTES, 2 * this.#header.snapshotBytes);
+    return framesBytes > Math.max(this.#snapshotAfterBytes, 2 * this.#header.snapshotBytes);
   }
 
   /**

@@ -57,7 +57,7 @@ function next(
 ): { start: number; end: number; isData: boolean } | undefined {
   const { value, done } = runs.next();
   if (done === true) return undefined;
-  const { first, count, state } = value as PageRun;
+  const { first, count, state } = value;
   return {
     start: first * PAGE_BYTES,
     end: (first + count) * PAGE_BYTES,

@@ -82,11 +82,13 @@ export class Overlay implements BlockDevice, SparseSource {
    * Opens the overlay in `folder`, which the caller has locked; `unlock` is called at the end.
    *
    * @param base the disk that the record names; closed with the overlay, also when this throws.
+   * @param snapshotAfterBytes how long the map's list of changes may grow before it is summed up.
    */
   static async open(
     folder: OverlayFolder,
     base: BlockSource,
     unlock: () => void,
+    snapshotAfterBytes?: number,
   ): Promise<Overlay> {
     let data: OverlayFile | undefined;
     try {
@@ -94,7 +96,11 @@ export class Overlay implements BlockDevice, SparseSource {
       checkBase(record, base, folder.path);
       const pageCount = Math.ceil(record.sizeBytes / PAGE_BYTES);
       data = await openDataFile(folder, record.id, pageCount);
-      const mapFile = await MapFile.open(folder, { overlayId: record.id, pageCount });
+      const mapFile = await MapFile.open(
+        folder,
+        { overlayId: record.id, pageCount },
+        snapshotAfterBytes,
+      );
       return new Overlay(folder, record, { base, data, mapFile, unlock });
     } catch (error) {
       await data?.close();

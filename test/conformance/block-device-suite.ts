@@ -8,7 +8,7 @@ export interface DeviceUnderTest {
   /** What it reads as before the first write; the suite changes it as its model. */
   readonly content: Uint8Array;
   /** Closes the device and opens it again: what was flushed must be there. */
-  reopen(): Promise<BlockDevice>;
+  readonly reopen: () => Promise<BlockDevice>;
 }
 
 interface Range {
