@@ -70,7 +70,9 @@ export class PackWriter {
       length: record.payload.byteLength,
       flags: record.flags,
     };
-    this.#append(this.#options.sealer.seal(record.payload, reference));
+    const { sealer } = this.#options;
+    const target = this.#reserve(sealer.sealBytes + record.payload.byteLength);
+    sealer.sealInto(target, record.payload, reference);
     this.#records.push({ reference, plainBytes: record.plainBytes });
     if (this.#position >= PACK_TARGET_BYTES) this.#end();
     return reference;
@@ -124,17 +126,19 @@ export class PackWriter {
   }
 
   #append(bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.byteLength; ) {
-      if (this.#staged === this.#staging.length) {
-        this.#flush();
-        this.#staging = Buffer.allocUnsafeSlow(STAGING_BYTES);
-      }
-      const share = Math.min(bytes.byteLength - done, this.#staging.length - this.#staged);
-      this.#staging.set(bytes.subarray(done, done + share), this.#staged);
-      this.#staged += share;
-      done += share;
+    this.#reserve(bytes.byteLength).set(bytes);
+  }
+
+  /** The next bytes of the pack, to be filled at once; a record never lies across two writes. */
+  #reserve(length: number): Uint8Array {
+    if (this.#staged + length > this.#staging.length) {
+      this.#flush();
+      this.#staging = Buffer.allocUnsafeSlow(Math.max(STAGING_BYTES, length));
     }
-    this.#position += bytes.byteLength;
+    const start = this.#staged;
+    this.#staged += length;
+    this.#position += length;
+    return this.#staging.subarray(start, this.#staged);
   }
 
   /** Staging memory is handed over to the write; it is not touched again. */

@@ -4,6 +4,8 @@ import { isRestoreError } from '../../core/index.ts';
 import { randomBytes } from '../../test/fixtures/random.ts';
 import { findTool, run } from '../../test/fixtures/tools/index.ts';
 import { decodeBlock, encodeBlock } from './codec.ts';
+import { portableCodecs } from './codec-portable.ts';
+import { loadSystemCodecs } from './codec-system.ts';
 import { CODECS, type Codec } from './format.ts';
 
 const BLOCK = 65_536;
@@ -80,5 +82,45 @@ describe('block codecs', () => {
     expect(() => decodeBlock(text, 9, BLOCK)).toThrow(
       expect.toSatisfy((e) => isRestoreError(e, 'UNSUPPORTED')),
     );
+  });
+});
+
+describe('the system’s codecs and the portable ones', () => {
+  it('read what the other wrote', async (context) => {
+    const system = await loadSystemCodecs();
+    context.skip(system === undefined, 'libzstd.so.1 or liblz4.so.1 is not there');
+    if (system === undefined) return;
+    const blocks = [text, Buffer.alloc(1), Buffer.concat([randomBytes(40_000, 3), text])];
+    for (const plain of blocks) {
+      for (const name of ['zstd', 'lz4'] as const) {
+        for (const [writer, reader] of [
+          [system, portableCodecs],
+          [portableCodecs, system],
+        ] as const) {
+          const { data, codec } = encodeBlock(plain, name, 3, writer);
+          const got = decodeBlock(data, codec, plain.length, reader);
+          expect(Buffer.compare(got, plain)).toBe(0);
+        }
+      }
+    }
+  });
+
+  it('refuse the same damage', async (context) => {
+    const system = await loadSystemCodecs();
+    context.skip(system === undefined, 'libzstd.so.1 or liblz4.so.1 is not there');
+    if (system === undefined) return;
+    const zstd = Buffer.from(encodeBlock(text, 'zstd', 3).data);
+    for (let at = 0; at < zstd.length; at += 1) {
+      const damaged = Buffer.from(zstd);
+      damaged[at] = (damaged[at] as number) ^ 0x10;
+      for (const codecs of [system, portableCodecs]) {
+        try {
+          const got = decodeBlock(damaged, CODECS.zstd, BLOCK, codecs);
+          expect(Buffer.compare(got, text)).toBe(0);
+        } catch (error) {
+          expect(isRestoreError(error, 'CORRUPT')).toBe(true);
+        }
+      }
+    }
   });
 });

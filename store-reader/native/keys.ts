@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, scryptSync } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  hkdfSync,
+  randomBytes,
+  scryptSync,
+  createSecretKey,
+  type KeyObject,
+} from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { asRestoreError, RestoreError } from '../../core/index.ts';
@@ -52,10 +60,10 @@ export type Credential =
 /** The keys of an encrypted repository, all derived from its master key with HKDF-SHA-256. */
 export class KeyRing {
   /** Keys the HMAC that makes block ids. */
-  readonly idKey: Uint8Array;
+  readonly idKey: KeyObject;
   readonly #master: Uint8Array;
   readonly #repositoryId: string;
-  readonly #derived = new LRUCache<string, Uint8Array>({ max: 4096 });
+  readonly #derived = new LRUCache<string, KeyObject>({ max: 4096 });
 
   constructor(master: Uint8Array, repositoryId: string) {
     this.#master = master;
@@ -72,19 +80,21 @@ export class KeyRing {
     return this.#master;
   }
 
-  packKey(pack: string): Uint8Array {
+  packKey(pack: string): KeyObject {
     return this.#derive(`pack ${pack}`);
   }
 
   /** The key of one small object: a point, a commit. */
-  objectKey(name: string): Uint8Array {
+  objectKey(name: string): KeyObject {
     return this.#derive(`object ${name}`);
   }
 
-  #derive(purpose: string): Uint8Array {
+  /** As key objects: made from bytes anew, a key costs as much as sealing a block with it. */
+  #derive(purpose: string): KeyObject {
     const known = this.#derived.get(purpose);
     if (known !== undefined) return known;
-    const key = derive(this.#master, this.#repositoryId, `rehydrate 1 ${purpose}`);
+    const bytes = derive(this.#master, this.#repositoryId, `rehydrate 1 ${purpose}`);
+    const key = createSecretKey(bytes);
     this.#derived.set(purpose, key);
     return key;
   }

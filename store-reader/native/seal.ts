@@ -31,20 +31,23 @@ export class Sealer {
     return createHmac('sha256', this.#keys.idKey).update(plain).digest();
   }
 
-  /** The record that goes into the pack at `place.offset`: seal, then payload. */
-  seal(payload: Uint8Array, place: BlockReference): Uint8Array<ArrayBuffer> {
-    const record = new Uint8Array(this.sealBytes + payload.byteLength);
+  /**
+   * Writes the record that goes into the pack at `place.offset`: seal, then payload.
+   *
+   * @param record {@link sealBytes} longer than the payload.
+   */
+  sealInto(record: Uint8Array, payload: Uint8Array, place: BlockReference): void {
     if (this.#keys === undefined) {
       record.set(payload, CRC_BYTES);
-      new DataView(record.buffer).setUint32(0, checksum(payload, place), true);
-      return record;
+      const seal = new DataView(record.buffer, record.byteOffset, CRC_BYTES);
+      seal.setUint32(0, checksum(payload, place), true);
+      return;
     }
     const cipher = createCipheriv('aes-256-gcm', this.#keys.packKey(place.pack), nonceOf(place));
     cipher.setAAD(associatedData(place));
     record.set(cipher.update(payload), TAG_BYTES);
     cipher.final();
     record.set(cipher.getAuthTag(), 0);
-    return record;
   }
 
   /**

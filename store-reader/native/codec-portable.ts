@@ -1,0 +1,35 @@
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { compressSync, uncompressSync } from 'lz4-napi';
+
+/** What the two codecs have to do; one implementation serves a thread. Any failure is thrown. */
+export interface BlockCodecs {
+  /** A zstd frame with content checksum. May be a view that the next call writes over. */
+  zstdCompress(plain: Uint8Array, level: number): Uint8Array;
+  /** At most `maxBytes`; memory of its own. */
+  zstdDecompress(stored: Uint8Array, maxBytes: number): Uint8Array;
+  /** A u32 with the plain length, and an LZ4 block. May be a view that the next call writes over. */
+  lz4Compress(plain: Uint8Array): Uint8Array;
+  /** `plainBytes` is what the block itself declares, checked by the caller; memory of its own. */
+  lz4Decompress(stored: Uint8Array, plainBytes: number): Uint8Array;
+}
+
+/** The codecs that are there on every platform: Node's own zstd, and LZ4 from its npm package. */
+export const portableCodecs: BlockCodecs = {
+  zstdCompress: (plain, level) =>
+    zstdCompressSync(plain, {
+      chunkSize: Math.floor(plain.byteLength / 2) + 1024,
+      pledgedSrcSize: plain.byteLength,
+      params: {
+        [constants.ZSTD_c_compressionLevel]: level,
+        [constants.ZSTD_c_checksumFlag]: 1,
+      },
+    }),
+  zstdDecompress: (stored, maxBytes) =>
+    zstdDecompressSync(stored, { chunkSize: Math.max(64, maxBytes), maxOutputLength: maxBytes }),
+  lz4Compress: (plain) => compressSync(bufferOf(plain)),
+  lz4Decompress: (stored) => uncompressSync(bufferOf(stored)),
+};
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
