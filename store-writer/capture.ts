@@ -22,7 +22,7 @@ import {
   referenceOf,
 } from '../store-reader/index.ts';
 import { BlockArbiter } from './arbiter.ts';
-import { cleanUpAfterTheDead, deletePacksOf, listPacks, putClaim } from './claims.ts';
+import { checkPacksOf, cleanUpAfterTheDead, deletePacksOf, listPacks, putClaim } from './claims.ts';
 import { DedupIndex } from './dedup-index.ts';
 import { EncodePool, type StartEncoder } from './encode-pool.ts';
 import { MapBuilder, writePage } from './map-builder.ts';
@@ -220,6 +220,7 @@ class Capture {
       this.#writeSetPage(page, before, pages, packs),
     );
     await pages.finish();
+    await checkPacksOf(this.#repository.backend, this.#tag, used);
     const { machine, takenAt, consistency, archived, tags, configuration } = this.#plan;
     return {
       format: FORMAT_VERSION,

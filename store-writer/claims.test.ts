@@ -1,12 +1,25 @@
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BytesSource, readBytes } from '../core/index.ts';
-import { NativeRepository, packObject, pointObject, resolveDisk } from '../store-reader/index.ts';
+import { BytesSource, isRestoreError, readBytes } from '../core/index.ts';
+import {
+  DirectoryBackend,
+  NativeRepository,
+  packObject,
+  pointObject,
+  resolveDisk,
+} from '../store-reader/index.ts';
 import { randomBytes } from '../test/fixtures/random.ts';
 import { Scratch, TestRepository } from '../test/fixtures/repository.ts';
-import { type Claim, cleanUpAfterTheDead } from './claims.ts';
+import { checkPacksOf, type Claim, cleanUpAfterTheDead } from './claims.ts';
 
 const TAG = 'deadbeef';
 const POINT = 'ab'.repeat(16);
@@ -25,6 +38,7 @@ const HERE: Claim = {
   pointId: POINT,
   captureTag: TAG,
   host: hostname(),
+  installation: existsSync('/etc/machine-id') ? readFileSync('/etc/machine-id', 'utf8').trim() : '',
   boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
   namespace: readlinkSync('/proc/self/ns/pid'),
   processId: process.pid,
@@ -110,6 +124,7 @@ describe('a claim that cannot be judged', () => {
   it.each([
     ['a living process', HERE],
     ['another host', { ...DEAD, host: 'elsewhere' }],
+    ['another machine of the same name', { ...DEAD, installation: 'other', boot: 'other' }],
     ['another host and boot', { ...DEAD, host: 'elsewhere', boot: 'other' }],
     ['another process namespace', { ...DEAD, namespace: 'pid:[1]' }],
     ['a later version', { some: 'thing' }],
@@ -174,5 +189,20 @@ describe('packs that a point lists', () => {
     put(pointObject(id), 'damaged');
     expect(await cleanUp()).toBe(0);
     expect(objects('packs').filter((pack) => pack.includes(TAG))).toHaveLength(2);
+  });
+});
+
+describe('a capture about to publish', () => {
+  it('is stopped when a pack of its own is gone, whoever removed it', async () => {
+    const backend = new DirectoryBackend(made.location);
+    const [first = '', second = ''] = PACKS;
+    await backend.put(packObject(first), CONTENT);
+    await checkPacksOf(backend, TAG, [first]);
+    const others = '019a00000000aaaaaaaa000000000000';
+    await checkPacksOf(backend, TAG, [first, others]);
+    await expect(checkPacksOf(backend, TAG, [first, second])).rejects.toSatisfy((e) =>
+      isRestoreError(e, 'BUSY'),
+    );
+    await backend.close();
   });
 });

@@ -6,7 +6,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import { isRestoreError } from '../core/index.ts';
+import { isRestoreError, RestoreError } from '../core/index.ts';
 import {
   type Backend,
   CLAIMS_PREFIX,
@@ -22,6 +22,8 @@ const ClaimSchema = z.object({
   pointId: z.string().regex(/^[0-9a-f]{32}$/),
   captureTag: z.string().regex(/^[0-9a-f]{8}$/),
   host: z.string(),
+  /** `/etc/machine-id`: hosts may share a name. */
+  installation: z.string(),
   /** Process ids mean something within this boot and namespace alone. */
   boot: z.string(),
   namespace: z.string(),
@@ -82,6 +84,25 @@ export async function deletePacksOf(backend: Backend, captureTag: string): Promi
 }
 
 /**
+ * @throws RestoreError `BUSY` when packs of a capture that is about to publish are gone: some other
+ *   machine, taken for this one, held the capture for dead.
+ */
+export async function checkPacksOf(
+  backend: Backend,
+  captureTag: string,
+  needed: Iterable<string>,
+): Promise<void> {
+  const present = await listPacks(backend);
+  for (const pack of needed) {
+    if (tagOf(pack) !== captureTag || present.has(pack)) continue;
+    throw new RestoreError('BUSY', 'another machine removed packs of this capture', {
+      where: { object: packObject(pack) },
+      hint: 'Give machines that share a repository different host names; then capture again.',
+    });
+  }
+}
+
+/**
  * Removes what captures left that died on this machine: their packs, unless any restore point needs
  * one. Where that cannot be told for certain, everything stays.
  *
@@ -130,13 +151,15 @@ async function readClaim(backend: Backend, name: string): Promise<Claim | undefi
   }
 }
 
+/** Whose pack it is: the tag of the capture that made it. */
 function tagOf(pack: string): string {
   return pack.slice(12, 20);
 }
 
-function self(): Pick<Claim, 'host' | 'boot' | 'namespace' | 'processId' | 'startedAt'> {
+function self(): Omit<Claim, 'pointId' | 'captureTag'> {
   return {
     host: hostname(),
+    installation: readOr('/etc/machine-id', ''),
     boot: readOr('/proc/sys/kernel/random/boot_id', ''),
     namespace: namespaceOf(),
     processId: process.pid,
@@ -146,7 +169,8 @@ function self(): Pick<Claim, 'host' | 'boot' | 'namespace' | 'processId' | 'star
 
 function isDead(claim: Claim): boolean {
   const here = self();
-  if (claim.host !== here.host || here.boot === '') return false;
+  if (claim.host !== here.host || claim.installation !== here.installation) return false;
+  if (here.boot === '') return false;
   if (claim.boot !== here.boot) return true;
   if (claim.namespace !== here.namespace) return false;
   return startOf(claim.processId) !== claim.startedAt;
