@@ -25,6 +25,8 @@ interface ExportOptions {
   /** Who may log in at all, credentials apart; anyone when absent. */
   readonly allow?: AllowList;
   readonly alias?: string;
+  /** What initiators should align to; 4096 by default, 512 for software that knows no other. */
+  readonly physicalBlockBytes?: 512 | 4096;
   /** The size of the pieces that `source.peek` can give whole; 64 KiB by default. */
   readonly peekBytes?: number;
 }
@@ -96,8 +98,9 @@ export function makeExport(options: TargetExport): LiveExport {
 }
 
 function unitOf(options: TargetExport, source: BlockSource): LogicalUnit {
-  const { identity, iqn, peekBytes } = options;
-  return new LogicalUnit(source, identity, iqn, peekBytes, options.readOnly ? undefined : options);
+  const { identity, iqn, peekBytes, physicalBlockBytes } = options;
+  const writable = options.readOnly ? undefined : options;
+  return new LogicalUnit(source, identity, iqn, peekBytes, writable, physicalBlockBytes);
 }
 
 function requirementOf(chap: TargetChap, iqn: string): ChapRequirement {

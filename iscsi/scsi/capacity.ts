@@ -18,7 +18,6 @@ const STATUS_HEADER_BYTES = 8;
 const STATUS_DESCRIPTOR_BYTES = 16;
 /** One answer looks no further, so that a long hole costs a bounded walk of the map. */
 const STATUS_SPAN_BYTES = 16 * 2 ** 30;
-const PHYSICAL_BYTES = 4096;
 
 export const CAPACITY_COMMANDS: readonly ScsiCommand[] = [
   {
@@ -66,8 +65,8 @@ function capacity16(unit: LogicalUnit): Uint8Array {
   const view = new DataView(bytes.buffer);
   view.setBigUint64(0, BigInt(unit.blockCount - 1));
   view.setUint32(8, unit.blockBytes);
-  // Physical blocks of 4 KiB, as an exponent of two.
-  bytes[13] = Math.max(0, Math.log2(PHYSICAL_BYTES / unit.blockBytes));
+  // The size of physical blocks, as an exponent of two.
+  bytes[13] = Math.max(0, Math.log2(unit.physicalBlockBytes / unit.blockBytes));
   if (unit.thin) bytes[14] = 0xc0; // LBPME, LBPRZ
   return bytes;
 }

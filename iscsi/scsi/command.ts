@@ -79,7 +79,7 @@ interface CommandRow {
 export interface RunCommand extends CommandRow {
   /** How many bytes the command takes from the initiator; none when absent. */
   dataOutBytes?(cdb: DataView, unit: LogicalUnit): number;
-  /** The initiator must have announced exactly those; else fewer are refused, more are dropped. */
+  /** The initiator must announce exactly those; for other commands more are dropped. */
   readonly exactData?: true;
   run(context: CommandContext): ScsiOutcome | Promise<ScsiOutcome>;
 }

@@ -148,7 +148,7 @@ function provisioning(unit: LogicalUnit): Uint8Array {
   const body = new Uint8Array(4);
   if (!unit.thin) return body;
   body[0] = unit.space === undefined ? 0 : LOG_GRAIN_EXPONENT;
-  body[1] = unit.readOnly ? 0x04 : 0xe4; // LBPRZ; LBPU, LBPWS, LBPWS10
+  body[1] = unit.readOnly ? 0x04 : 0xc4; // LBPRZ; LBPU, LBPWS
   body[2] = 0x02; // thin
   return body;
 }

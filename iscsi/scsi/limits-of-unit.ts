@@ -9,7 +9,7 @@ export const UNMAP_GRAIN_BYTES = 4096;
 /** Resource counts of LOG SENSE page 0C are in units of two to this many blocks. */
 export const LOG_GRAIN_EXPONENT = 11;
 
-const MAX_UNMAP_BYTES = 4 * 2 ** 30;
+const MAX_UNMAP_BYTES = 512 * 2 ** 20;
 const MAX_SAME_BYTES = 256 * 2 ** 20;
 
 export function maxUnmapBlocks({ blockBytes }: LogicalUnit): number {

@@ -35,6 +35,7 @@ export interface DeviceIdentity {
   readonly revision?: string;
 }
 
+const DEFAULT_PHYSICAL_BYTES = 4096;
 const DEFAULT_PEEK_BYTES = 64 * 1024;
 const LOCAL_COMPANY_ID = '025248';
 /** NAA formats and their lengths in bytes. SPC-4 section 7.8.6.6. */
@@ -62,6 +63,8 @@ export class LogicalUnit {
   readonly revision: string;
   readonly blockBytes: number;
   readonly blockCount: number;
+  /** What initiators should align to; their own blocks may be smaller. */
+  readonly physicalBlockBytes: number;
   readonly peekBytes: number;
   /** What changes the disk; absent when it is read-only. */
   readonly medium: Medium | undefined;
@@ -80,7 +83,9 @@ export class LogicalUnit {
     targetName: string,
     peekBytes: number = DEFAULT_PEEK_BYTES,
     writable?: WritableOptions,
+    physicalBlockBytes: number = DEFAULT_PHYSICAL_BYTES,
   ) {
+    this.physicalBlockBytes = physicalBlockBytes;
     this.source = source;
     this.targetName = targetName;
     this.serial = checkedText('serial', identity.serial, 64);

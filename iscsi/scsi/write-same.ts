@@ -14,6 +14,7 @@ import { type BlockRange, isInside, protectionTrouble, RANGE_OF_CDB } from './ra
 import { SENSE } from './sense.ts';
 
 const ANCHOR = 0x10;
+const UNMAP_BIT = 0x08;
 const NO_DATA_OUT = 0x01;
 const STEP_BYTES = 1024 * 1024;
 
@@ -30,12 +31,16 @@ function writeSame(size: 10 | 16, opcode: number, usage: string): ScsiCommand {
     opcode,
     usage,
     writesMedium: true,
+    exactData: true,
     dataOutBytes: (cdb, { blockBytes }) => (hasNoData(cdb) ? 0 : blockBytes),
     run(context) {
       const { cdb, unit, dataOut } = context;
       const range = wholeRange(RANGE_OF_CDB[size](cdb), unit.blockCount);
+      // LBPWS10 is not set: initiators unmap by the long form, or by UNMAP.
+      if (size === 10 && (cdb.getUint8(1) & UNMAP_BIT) !== 0) return invalidField(1, 3);
       const trouble = protectionTrouble(cdb) ?? sameTrouble(context, range);
       if (trouble !== undefined) return trouble;
+      // With UNMAP too, other data than zeros are written: they could not be read back otherwise.
       // Deallocated blocks read as zeros, so zeros need not be stored, with UNMAP or without:
       // SBC-3 section 4.7.4.6 lets a unit deallocate them at any time.
       const zeros = hasNoData(cdb) || isAllZero(dataOut);

@@ -199,7 +199,10 @@ export class ScsiTasks {
     const wanted = command.dataOutBytes?.(task.cdb, unit) ?? 0;
     task.wholeBytes = wanted;
     if (wanted > limits.maxTransferBytes) task.verdict = check(SENSE.invalidFieldInCdb);
-    else if (mismatches(command, wanted, task.writeBytes)) {
+    else if (command.exactData === true && task.writeBytes !== wanted) {
+      task.verdict = check(SENSE.invalidFieldInCdb);
+    } else if (task.writeBytes < wanted) {
+      // The initiator announced fewer bytes than its command needs.
       task.verdict = check(SENSE.invalidInformationUnit);
     } else task.collected = new CollectedData(wanted, buffers, budget);
     return task.collected;
@@ -394,11 +397,6 @@ const NO_SINK = { take(): void {} };
 
 function wantsData(command: ScsiCommand | undefined): boolean {
   return command !== undefined && ('plan' in command || command.dataOutBytes !== undefined);
-}
-
-/** The initiator announced another amount of data than its command can be run with. */
-function mismatches(command: RunCommand, wanted: number, announced: number): boolean {
-  return announced < wanted || (command.exactData === true && announced !== wanted);
 }
 
 /** Negative: fewer bytes moved than the initiator expected. RFC 7143 section 11.4.5. */

@@ -30,7 +30,8 @@ export interface TargetFixture {
   readonly events: IscsiEvent[];
   /** Adds an export with {@link USER} and {@link SECRET}: writable when the source is a device. */
   add(iqn: string, source: BlockSource | BlockDevice, extra?: ExportExtra): void;
-  url(iqn: string): string;
+  /** On the first portal unless another's port is given. */
+  url(iqn: string, port?: number): string;
   /** Exports `source` under a name of its own and logs in, unit attention taken. */
   sessionOn(source: BlockSource, keys?: readonly string[]): Promise<RawClient>;
   /** A hand-made session that is logged in. */
@@ -74,7 +75,7 @@ export async function startTarget(
     events,
     add,
     session,
-    url: (iqn) => `iscsi://${USER}%${SECRET}@127.0.0.1:${port}/${iqn}/0`,
+    url: (iqn, at = port) => `iscsi://${USER}%${SECRET}@127.0.0.1:${at}/${iqn}/0`,
     sessionOn: async (source, keys = []) => {
       exports += 1;
       const iqn = `iqn.2026-01.test:own-${exports}`;
