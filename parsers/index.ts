@@ -7,3 +7,4 @@ export {
 } from './image/image.ts';
 export { openImage } from './image/open.ts';
 export { encodeImage } from './image/encode.ts';
+export { type IdentityReport, newIdentity } from './identity/new-identity.ts';
