@@ -1,11 +1,12 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { type BlockSource, checkRange, type SectorSize, throwIfAborted } from '../../core/index.ts';
+import { type BlockDevice, checkRange, type SectorSize, throwIfAborted } from '../../core/index.ts';
 
 /**
  * A disk whose blocks all lie decoded in memory, each in a buffer of its own, as in a warm block
- * cache: `peek` gives what lies in one block, never what spans two.
+ * cache: `peek` gives what lies in one block, never what spans two. Writable, as an overlay that keeps
+ * all in memory: what `peek` gave is then shown as it was only until the next write.
  */
-export class MemoryBlocks implements BlockSource {
+export class MemoryBlocks implements BlockDevice {
   readonly size: number;
   readonly sectorSize: SectorSize = 512;
   readonly #blocks: readonly Uint8Array[];
@@ -43,6 +44,24 @@ export class MemoryBlocks implements BlockSource {
       target.set(this.peek(offset + done, length) ?? new Uint8Array(0), done);
       done += length;
     }
+  }
+
+  async writeFrom(data: Uint8Array, offset: number): Promise<void> {
+    checkRange(this, offset, data.length);
+    for (let done = 0; done < data.length; ) {
+      const start = (offset + done) % this.#blockBytes;
+      const length = Math.min(this.#blockBytes - start, data.length - done);
+      const block = this.#blocks[Math.floor((offset + done) / this.#blockBytes)];
+      block?.set(length === data.length ? data : data.subarray(done, done + length), start);
+      done += length;
+    }
+  }
+
+  /** Memory is as durable as the page cache that it stands beside. */
+  async flush(): Promise<void> {}
+
+  async discard(offset: number, length: number): Promise<void> {
+    await this.writeFrom(new Uint8Array(length), offset);
   }
 
   async close(): Promise<void> {}

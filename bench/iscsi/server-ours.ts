@@ -19,8 +19,8 @@ const target = await IscsiTarget.start({
   portals: [{ host: '127.0.0.1', port: 0 }],
   logger: { debug: quiet, info: quiet, warn: report, error: report },
 });
-const source = new MemoryBlocks(path, BLOCK_BYTES);
-target.addExport({ iqn, readOnly: true, source, identity: identityOf(path), chap });
+const device = new MemoryBlocks(path, BLOCK_BYTES);
+target.addExport({ iqn, readOnly: false, device, identity: identityOf(path), chap });
 const ready: ServerReady = {
   portal: `127.0.0.1:${target.portals[0]?.port}`,
   iqn,

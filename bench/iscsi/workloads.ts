@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 /**
- * One pattern of reads for `qemu-img bench`, which has no random mode: it adds `stepBytes` to the
+ * One pattern of reads or writes for `qemu-img bench`, which has no random mode: it adds `stepBytes` to the
  * offset each time and wraps at the disk's end. A step that is a large prime times the request
  * size visits every request-sized place, far from the one before: that is what "scattered" means.
  */
@@ -14,6 +14,7 @@ export interface Workload {
   readonly count: number;
   /** Clients at the same time, each with this depth and count. */
   readonly clients: number;
+  readonly writes?: true;
 }
 
 const KIB = 1024;
@@ -26,6 +27,11 @@ export const WORKLOADS: readonly Workload[] = [
   scattered('4k-d16-6clients', 4 * KIB, 16, 25_000, 6),
   scattered('64k-d16', 64 * KIB, 16, 20_000),
   { name: '1m-d8', requestBytes: MIB, stepBytes: MIB, depth: 8, count: 3_000, clients: 1 },
+  written(scattered('4k-d32', 4 * KIB, 32, 60_000)),
+  written(scattered('4k-d1', 4 * KIB, 1, 8_000)),
+  written(scattered('4k-d16-6clients', 4 * KIB, 16, 15_000, 6)),
+  written(scattered('64k-d16', 64 * KIB, 16, 8_000)),
+  written({ name: '1m-d8', requestBytes: MIB, stepBytes: MIB, depth: 8, count: 1_000, clients: 1 }),
 ];
 
 export interface Measured {
@@ -39,8 +45,9 @@ const TIMEOUT_MS = 120_000;
 
 /** Runs a workload against an `iscsi://` URL. */
 export async function measure(url: string, workload: Workload): Promise<Measured> {
-  const { requestBytes, stepBytes, depth, count, clients } = workload;
+  const { requestBytes, stepBytes, depth, count, clients, writes } = workload;
   const args = ['bench', '-f', 'raw', '-c', `${count}`, '-d', `${depth}`];
+  if (writes === true) args.push('-w', '--pattern', '165');
   args.push('-s', `${requestBytes}`, '-S', `${stepBytes}`, url);
   const outputs = await Promise.all(
     Array.from({ length: clients }, () => run('qemu-img', args, { timeout: TIMEOUT_MS })),
@@ -64,4 +71,8 @@ function scattered(
   clients = 1,
 ): Workload {
   return { name, requestBytes, stepBytes: requestBytes * PRIME, depth, count, clients };
+}
+
+function written(workload: Workload): Workload {
+  return { ...workload, name: `write-${workload.name}`, writes: true };
 }
