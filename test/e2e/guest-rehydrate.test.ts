@@ -10,7 +10,7 @@ import {
 } from '../fixtures/disks/index.ts';
 import { guestAvailable, HOST_SEEN_FROM_GUEST, runGuest } from '../fixtures/guest/index.ts';
 import { Scratch } from '../fixtures/repository.ts';
-import { Cli, type Service } from './cli/harness.ts';
+import { Cli, type Service } from './command/harness.ts';
 
 /** Debian's stock kernel with open-iscsi, in a virtual machine, as the initiator. */
 const guest = await guestAvailable();

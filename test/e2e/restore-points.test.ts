@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type DemoState, demoMachines } from '../../demo/machines/machines.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { findTool, run } from '../fixtures/tools/index.ts';
-import { Cli, type Service } from './cli/harness.ts';
+import { Cli, type Service } from './command/harness.ts';
 
 /**
  * The promise of the whole: a 4 GiB qcow2 with ext4 on LVM and a raw disk with NTFS, three restore
