@@ -30,9 +30,9 @@ const repository = path.join(folder, 'repository');
 const control = path.join(folder, 'control.sock');
 const environment = { ...process.env, XDG_CACHE_HOME: folder };
 
-function rehydrate<T>(...args: readonly string[]): T {
+function rehydrate(...args: readonly string[]): unknown {
   const output = execFileSync(REHYDRATE, [...args, '--json'], { env: environment });
-  return JSON.parse(output.toString()) as T;
+  return JSON.parse(output.toString());
 }
 
 rehydrate('init', repository, '--codec', values.codec);
@@ -49,7 +49,9 @@ const line = await new Promise<string>((resolve) =>
   createInterface({ input: service.stdout }).once('line', resolve),
 );
 const { iscsiProcessId } = JSON.parse(line) as { iscsiProcessId: number };
-const opened = rehydrate<ServerReady>('export', 'bench@latest', '--iscsi', '--control', control);
+const opened = rehydrate(
+  ...['export', 'bench@latest', '--iscsi', '--control', control],
+) as ServerReady;
 if (Number(values['cache-mib']) * MIB > statSync(file).size && opened.chap !== undefined) {
   const { user, secret } = opened.chap;
   const url = `iscsi://${user}%${secret}@${opened.portal}/${opened.iqn}/${opened.lun}`;

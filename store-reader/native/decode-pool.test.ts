@@ -53,10 +53,10 @@ describe('decoding threads', () => {
     scratch = new Scratch();
     threads.length = 0;
     // What the pool starts is a real thread; this only notes which ones there are.
-    const { on } = Worker.prototype;
+    const on = Reflect.get(Worker.prototype, 'on') as (...args: unknown[]) => Worker;
     vi.spyOn(Worker.prototype, 'on').mockImplementation(function (this: Worker, ...args) {
       if (!threads.includes(this)) threads.push(this);
-      return Reflect.apply(on, this, args) as Worker;
+      return on.apply(this, args);
     });
   });
   afterEach(() => {
