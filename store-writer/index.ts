@@ -34,4 +34,3 @@ export {
 export type { OverlayFile, OverlayFolder } from './overlay/folder.ts';
 export type { OverlayRecord } from './overlay/record.ts';
 export { type CommitOptions, commitOverlay } from './overlay/commit.ts';
-export { isCommitted, PROVENANCE_TAGS } from './provenance.ts';

@@ -119,11 +119,11 @@ describe('committing an overlay', () => {
     const two = await overlayOn(repository, 'db@latest/disk0', scratch.file('two'));
     const options = { cacheFolder: stored.cache };
     for (const attempt of [
-      commitOverlay(other.location, one, options),
-      commitOverlay(stored.location, [one, two], options),
-      commitOverlay(stored.location, [], options),
+      () => commitOverlay(other.location, one, options),
+      () => commitOverlay(stored.location, [one, two], options),
+      () => commitOverlay(stored.location, [], options),
     ]) {
-      await expect(attempt).rejects.toSatisfy((e) => isRestoreError(e, 'INVALID'));
+      await expect(attempt()).rejects.toSatisfy((e) => isRestoreError(e, 'INVALID'));
     }
     await one.close();
     await two.close();

@@ -42,6 +42,10 @@ export class Flusher {
     }
   }
 
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   get isBehind(): boolean {
     return this.#changes.count > 4 * BACKLOG_RUNS;
   }

@@ -13,7 +13,7 @@ import {
 
 /** Storage keeps or loses this much as one: nothing durable shares a unit with what comes later. */
 export const UNIT_BYTES = 512;
-export const MAP_VERSION = 1;
+const MAP_VERSION = 1;
 export const FRAME_KINDS = { changes: 1, closed: 2 } as const;
 export type FrameKind = (typeof FRAME_KINDS)[keyof typeof FRAME_KINDS];
 
@@ -117,11 +117,15 @@ export function encodeFrame(
   bytes.set(salt, 16);
   const payloadBytes = runs.length * RUN_BYTES;
   bytes.writeUInt32LE(payloadBytes, 32);
+  // There may be very many: a DataView is several times as fast here as a Buffer's methods.
+  const view = layout.viewOf(bytes);
   let at = FRAME_HEADER_BYTES;
   for (const { first, count, state } of runs) {
-    bytes.writeUIntLE(first, at, 6);
-    bytes.writeUInt16LE(state, at + 6);
-    bytes.writeUIntLE(count, at + 8, 6);
+    view.setUint32(at, first % 2 ** 32, true);
+    view.setUint16(at + 4, first / 2 ** 32, true);
+    view.setUint16(at + 6, state, true);
+    view.setUint32(at + 8, count % 2 ** 32, true);
+    view.setUint16(at + 12, count / 2 ** 32, true);
     at += RUN_BYTES;
   }
   bytes.writeUInt32LE(crc32(bytes.subarray(0, FRAME_HEADER_BYTES + payloadBytes)), FRAME_CRC_AT);

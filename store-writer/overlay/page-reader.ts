@@ -40,7 +40,8 @@ export class PageReader {
     if (piece.state === PAGE_STATES.base) return base.peek(offset, length);
     if (piece.state === PAGE_STATES.zero) return zeroView(length);
     if (length > PEEK_BYTES_MAX || !locks.isFree(offset, offset + length, 'read')) return undefined;
-    this.#parts.flusher.check();
+    // What is wrong is for a read to say.
+    if (this.#parts.flusher.hasFailed) return undefined;
     const copy = Buffer.allocUnsafe(length);
     return data.readNow(copy, DATA_OFFSET + offset) ? copy : undefined;
   }

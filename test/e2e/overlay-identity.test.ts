@@ -38,7 +38,8 @@ let scratch: Scratch;
 let loops: string[] = [];
 beforeEach((context) => {
   scratch = new Scratch();
-  for (const tool of ['sgdisk', 'blkid']) {
+  const own = CONTENTS.map(({ tool }) => tool).filter((tool) => context.task.name.includes(tool));
+  for (const tool of ['sgdisk', 'blkid', ...own]) {
     context.skip(findTool(tool) === undefined, `${tool} is not installed`);
   }
 });
@@ -215,21 +216,22 @@ describe('a new identity', () => {
     ]);
   });
 
-  it('takes the boot sector of a file system for no partition table', async (context) => {
-    for (const tool of ['mkfs.fat', 'mkfs.ntfs']) {
-      context.skip(findTool(tool) === undefined, `${tool} is not installed`);
-      const disk = scratch.file(`${tool}.raw`);
+  it.each(CONTENTS)(
+    'takes what $tool $args makes for no partition table, and names its identifier',
+    async ({ kind, tool, args, sizeMib }) => {
+      const disk = scratch.file('disk.raw');
       writeFileSync(disk, '');
-      truncateSync(disk, 16 * MIB);
-      await run(tool, [...(tool === 'mkfs.ntfs' ? ['-q', '-F', '-f'] : []), disk]);
-      const overlay = await overlayOver(disk, tool);
+      truncateSync(disk, sizeMib * MIB);
+      await run(tool, [...args, disk]);
+      const overlay = await overlayOver(disk, 'overlay');
       const report = await newIdentity(overlay);
       expect(report).toMatchObject({ scheme: 'none', changed: [] });
-      expect(report.clashes.map(({ value }) => value)).toEqual([await blkid(disk, 0, 'UUID')]);
+      const value = await blkid(disk, 0, 'UUID');
+      expect(report.clashes).toMatchObject([{ kind, value, offset: 0 }]);
       expect(overlay.changedRanges()).toEqual([]);
       await overlay.close();
-    }
-  });
+    },
+  );
 });
 
 describe(`a damaged partition table, seed ${SEED}`, () => {

@@ -24,6 +24,8 @@ type Operation =
 export interface FolderOptions {
   /** Files whose sync says it is done and does nothing, as storage that lies. */
   readonly lyingSyncs?: readonly string[];
+  /** Whether a sync of this file fails, just now. */
+  readonly failsToSync?: (name: string) => boolean;
   /** Called at every turn where something else may happen first. */
   readonly pause?: () => Promise<void>;
 }
@@ -145,6 +147,7 @@ export class PowerCutFolder implements OverlayFolder {
       sync: async () => {
         const startedAt = log.length;
         await pause();
+        if (this.#options.failsToSync?.(name) === true) throw new RestoreError('IO', 'EIO');
         if (this.#options.lyingSyncs?.includes(name) !== true) {
           log.push({ type: 'sync', inode, startedAt });
         }

@@ -1,7 +1,7 @@
 import { seededRandom } from '../../fixtures/random.ts';
 
 export const DISK_BYTES: number = 3 * 1024 * 1024;
-export const SECTOR_BYTES = 512;
+const SECTOR_BYTES = 512;
 /** Writes between two flushes, at most. */
 export const BATCH_MAX = 16;
 
