@@ -12,6 +12,13 @@ import { ASYNC_EVENT, LOGIN_STATUS, type LoginStatus } from './protocol/bhs.ts';
 import { listen, type PortalAddress, targetAddresses } from './portals.ts';
 import { BufferPool } from './protocol/buffer-pool.ts';
 import { Connection, type TargetResources } from './session/connection.ts';
+import {
+  type ExportSnapshot,
+  type IscsiEvent,
+  logFields,
+  type SessionSnapshot,
+  snapshotOf,
+} from './snapshots.ts';
 import { TransferBuffers } from './session/transfer-buffers.ts';
 import { Session, type SessionHost } from './session/session.ts';
 
@@ -26,39 +33,6 @@ export interface IscsiTargetOptions {
   readonly openDiscovery?: boolean;
   /** Logins, refusals and ends of sessions, for an audit trail. */
   readonly onEvent?: (event: IscsiEvent) => void;
-}
-
-export type IscsiEvent =
-  | { readonly kind: 'opened' | 'closed'; readonly session: SessionSnapshot }
-  | {
-      readonly kind: 'refused';
-      readonly address: string;
-      readonly iqn: string | undefined;
-      readonly user: string | undefined;
-      readonly status: number;
-      readonly reason: string;
-    };
-
-export interface SessionSnapshot {
-  readonly id: number;
-  readonly initiatorName: string;
-  /** The initiator's address. */
-  readonly address: string;
-  /** Absent in a discovery session. */
-  readonly iqn: string | undefined;
-  readonly openedAt: Date;
-  readonly commands: number;
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-}
-
-export interface ExportSnapshot {
-  readonly iqn: string;
-  readonly closing: boolean;
-  readonly sessions: number;
-  readonly commands: number;
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
 }
 
 const SLAB_BYTES = 256 * 1024;
@@ -213,7 +187,7 @@ export class IscsiTarget {
     for (const session of this.#sessions.values()) session.drop();
     for (const connection of this.#pending.keys()) connection.destroy();
     await Promise.all(closed);
-    await Promise.all([...this.#exports.values()].map(({ unit }) => unit.medium?.whenIdle()));
+    for (const { unit } of this.#exports.values()) await unit.medium?.whenIdle();
     this.#exports.clear();
   }
 
@@ -266,13 +240,14 @@ export class IscsiTarget {
         for (const session of this.#sessionsOf(live)) if (session !== except) session.drop();
       },
       whenSettled: (live) => {
-        const waits = live === undefined ? [] : this.#sessionsOf(live).map(settledOf);
-        return waits.every((wait) => wait === undefined) ? undefined : Promise.all(waits);
+        const sessions = live === undefined ? [] : this.#sessionsOf(live);
+        const waits = sessions.flatMap(({ tasks }) => tasks?.whenSettled() ?? []);
+        return waits.length === 0 ? undefined : Promise.all(waits);
       },
       abortTasksOf: async (live, ports) => {
         const hit = this.#sessionsOf(live).filter(({ nexus }) => ports.has(nexus.portName));
         for (const session of hit) session.tasks?.abortAll();
-        await Promise.all(hit.map(settledOf));
+        await Promise.all(hit.flatMap(({ tasks }) => tasks?.whenSettled() ?? []));
       },
       sessionClosed: (session) => this.#sessionClosed(session),
     };
@@ -395,26 +370,4 @@ export class IscsiTarget {
       } else if (silentMs > this.#limits.idleBeforePingMs && !session.pingIsOut) session.ping();
     }
   }
-}
-
-function settledOf({ tasks }: Session): Promise<unknown> | undefined {
-  return tasks?.whenSettled();
-}
-
-function snapshotOf(session: Session): SessionSnapshot {
-  const { identity, connection, openedAt, commands, bytesRead, bytesWritten } = session;
-  return {
-    id: identity.tsih,
-    initiatorName: identity.initiatorName,
-    address: connection.remoteAddress,
-    iqn: identity.live?.options.iqn,
-    openedAt,
-    commands,
-    bytesRead,
-    bytesWritten,
-  };
-}
-
-function logFields({ id, initiatorName, address, iqn }: SessionSnapshot): object {
-  return { session: id, initiator: initiatorName, from: address, iqn };
 }

@@ -1,7 +1,7 @@
 /** Who is registered with a unit, and who holds it. SPC-4 section 5.13. */
 
 /** Reservation types. SPC-4 section 6.15.3.4. */
-export const RESERVATION_TYPE = {
+const RESERVATION_TYPE = {
   writeExclusive: 1,
   exclusiveAccess: 3,
   writeExclusiveRegistrantsOnly: 5,

@@ -27,7 +27,7 @@ export const UNMAP: ScsiCommand = {
     if (dataOut.length < HEADER_BYTES) return check(SENSE.parameterListLength);
     // All are checked before any is touched.
     const extents = readExtents(dataOut, unit);
-    return extents instanceof Array ? discardAll(unit, extents, aborted) : extents;
+    return 'kind' in extents ? extents : discardAll(unit, extents, aborted);
   },
 };
 

@@ -20,8 +20,6 @@ import {
   type WritePlan,
 } from '../scsi/command.ts';
 import { findCommand, isCommand, obstacle, runCommand } from '../scsi/command-set.ts';
-import { inquiryOfNothing } from '../scsi/inquiry.ts';
-import { REPORT_LUNS } from '../scsi/primary.ts';
 import type { Nexus } from '../scsi/nexus.ts';
 import { encodeDescriptorSense, encodeSense, SENSE, type Sense } from '../scsi/sense.ts';
 import type { CommandSequence } from './command-sequence.ts';
@@ -29,6 +27,8 @@ import { CollectedData } from './collected-data.ts';
 import { DataIn } from './data-in.ts';
 import { DataOutTransfer } from './data-out.ts';
 import { MediumWrite } from './medium-write.ts';
+import { residualFlag, residualOf } from './residual.ts';
+import { lunIsZero, outcomeOfWrongLun } from './wrong-lun.ts';
 import { makeTask, type ScsiTask } from './scsi-task.ts';
 import type { TaskHost } from './task-host.ts';
 
@@ -46,8 +46,6 @@ export interface TaskSession extends Omit<TaskHost, 'respond' | 'finish'> {
 const NOTHING = new Uint8Array(0);
 const CDB_BYTES = 16;
 const CDB_AT = 32;
-const INQUIRY_OPCODE = 0x12;
-const REQUEST_SENSE_OPCODE = 0x03;
 const MAX_LOGGED_FAILURES = 20;
 
 export class ScsiTasks {
@@ -397,37 +395,4 @@ const NO_SINK = { take(): void {} };
 
 function wantsData(command: ScsiCommand | undefined): boolean {
   return command !== undefined && ('plan' in command || command.dataOutBytes !== undefined);
-}
-
-/** Negative: fewer bytes moved than the initiator expected. RFC 7143 section 11.4.5. */
-function residualOf(task: ScsiTask, status: ScsiStatus, sense: Sense | undefined): number {
-  const expected = task.readBytes + task.writeBytes;
-  const isMismatch = sense === SENSE.invalidInformationUnit;
-  if (status === SCSI_STATUS.good || isMismatch) return task.wholeBytes - expected;
-  return task.sentBytes + (task.transfer?.usedBytes ?? 0) - expected;
-}
-
-function residualFlag(residual: number): number {
-  if (residual > 0) return FLAG.residualOverflow;
-  return residual < 0 ? FLAG.residualUnderflow : 0;
-}
-
-function lunIsZero(pdu: IncomingPdu): boolean {
-  const lun = headerBytes(pdu, 8, 8);
-  const method = (lun[0] as number) & 0xc0;
-  // Peripheral and flat addressing both have a way to write LUN 0. SAM-5 section 4.7.7.
-  if (method !== 0 && method !== 0x40) return false;
-  return ((lun[0] as number) & 0x3f) === 0 && lun.subarray(1).every((byte) => byte === 0);
-}
-
-/** A few commands answer on any LUN. SPC-4 sections 6.6.2, 6.33 and 6.39. */
-function outcomeOfWrongLun({ cdb, command }: ScsiTask): ScsiOutcome | undefined {
-  const opcode = cdb.getUint8(0);
-  if (command === REPORT_LUNS) return undefined;
-  if (opcode === INQUIRY_OPCODE) return inquiryOfNothing(cdb.getUint16(3));
-  if (opcode === REQUEST_SENSE_OPCODE) {
-    const data = encodeSense(SENSE.logicalUnitNotSupported);
-    return { kind: 'data', data: data.subarray(0, cdb.getUint8(4)) };
-  }
-  return check(SENSE.logicalUnitNotSupported);
 }

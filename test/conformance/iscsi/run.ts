@@ -19,13 +19,17 @@ for (const profile of PROFILES) {
   const counts = (['pass', 'fail', 'skip'] as const).map(
     (outcome) => `${countOf(results, outcome)} ${outcome}`,
   );
-  console.log(`${profile.name}: ${results.length} tests, ${counts.join(', ')}`);
+  say(`${profile.name}: ${results.length} tests, ${counts.join(', ')}`);
   if (values.update) {
     writeFileSync(profile.list, formatList(results, known));
     continue;
   }
   for (const line of differences(known, results)) {
-    console.log(`  ${line}`);
+    say(`  ${line}`);
     process.exitCode = 1;
   }
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
 }

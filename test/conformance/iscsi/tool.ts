@@ -31,7 +31,7 @@ export async function conform(
  * Every test starts with `Test: NAME ...` and ends with a line that ends in its verdict. A skip is
  * counted as passed by the tool; here it is what it is.
  */
-export function parseResults(output: string): readonly TestResult[] {
+function parseResults(output: string): readonly TestResult[] {
   const results: TestResult[] = [];
   let suite = '';
   let test: { name: string; text: string } | undefined;

@@ -32,6 +32,8 @@ export class MemoryDevice implements BlockDevice {
   /** Most bytes that may be stored, in whole chunks. */
   limitBytes: number = Number.POSITIVE_INFINITY;
   flushes = 0;
+  /** Writes and discards that went well. */
+  changes = 0;
   readonly #chunks = new Map<number, Chunk>();
 
   constructor(size: number) {
@@ -66,6 +68,7 @@ export class MemoryDevice implements BlockDevice {
       chunk.bytes.set(data.subarray(at, at + to - from), from);
       chunk.mapped.fill(1, from / SECTOR_BYTES, to / SECTOR_BYTES);
     });
+    this.changes += 1;
     this.#record('write', 'end', offset, data.length);
   }
 
@@ -85,6 +88,7 @@ export class MemoryDevice implements BlockDevice {
       chunk.mapped.fill(0, from / SECTOR_BYTES, to / SECTOR_BYTES);
       if (!chunk.mapped.includes(1)) this.#chunks.delete(index);
     });
+    this.changes += 1;
     this.#record('discard', 'end', offset, length);
   }
 
