@@ -66,9 +66,10 @@ export class History {
     for (const [sector, versions] of this.#bySector.entries()) {
       const found = content.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
       const safe = versions.findLastIndex(({ resolvedAt }) => resolvedAt <= flushedBefore);
+      // The flushed one is among them even if nothing was to be done for it: zeros over zeros.
       const possible = versions
         .slice(Math.max(0, safe))
-        .filter(({ begunAt }) => begunAt < position);
+        .filter((version) => version === versions[safe] || version.begunAt < position);
       const isOne = possible.some((version) => equal(found, this.#sectorOf(version, sector)));
       const isBase = safe < 0 && equal(found, this.#baseOf(sector));
       if (isOne || isBase) continue;
