@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   serve: async () => (await import('./commands/serve.ts')).registerServe,
   export: async () => (await import('./commands/export.ts')).registerExport,
   exports: async () => (await import('./commands/exports.ts')).registerExports,
+  overlay: async () => (await import('./commands/overlay.ts')).registerOverlay,
   revoke: async () => (await import('./commands/revoke.ts')).registerRevoke,
 };
 

@@ -133,7 +133,7 @@ async function startService(): Promise<ChildProcess> {
   const args = ['serve', REPOSITORY, '--iscsi-listen', '127.0.0.1:0', '--control', CONTROL];
   const child = spawn(REHYDRATE, args, {
     stdio: ['ignore', 'pipe', 'ignore'],
-    env: { ...process.env, XDG_CACHE_HOME: CACHE },
+    env: { ...process.env, XDG_CACHE_HOME: CACHE, XDG_STATE_HOME: CACHE },
   });
   const ready = await new Promise<string>((resolve, reject) => {
     const late = setTimeout(() => reject(new Error('the service is not ready')), START_TIMEOUT_MS);
@@ -150,7 +150,7 @@ async function startService(): Promise<ChildProcess> {
 async function rehydrate(args: readonly string[]): Promise<void> {
   const child = spawn(REHYDRATE, args, {
     stdio: 'inherit',
-    env: { ...process.env, XDG_CACHE_HOME: CACHE },
+    env: { ...process.env, XDG_CACHE_HOME: CACHE, XDG_STATE_HOME: CACHE },
   });
   const status = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   if (status !== 0) throw new RestoreError('IO', `rehydrate ${args[0]} ended with ${status}`);

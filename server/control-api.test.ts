@@ -32,6 +32,7 @@ beforeAll(async () => {
     credential: undefined,
     iscsiListen: { host: '127.0.0.1', port: 0 },
     iscsiAdvertise: { host: '192.0.2.7', port: 3260 },
+    state: scratch.file('state'),
     control: scratch.file('run/control.sock'),
     cacheBytes: 1_000_000,
     logger: { info: note, warn: note, error: note },

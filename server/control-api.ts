@@ -5,7 +5,9 @@ import path from 'node:path';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { z } from 'zod';
 import { asRestoreError, type ErrorCode, RestoreError } from '../core/index.ts';
+import { ExportRequestSchema } from './export-request.ts';
 import type { Exports } from './exports.ts';
+import type { Overlays } from './overlays.ts';
 
 const HTTP_STATUS = {
   NOT_FOUND: 404,
@@ -21,14 +23,8 @@ const HTTP_STATUS = {
   DENIED: 403,
 } as const satisfies Record<ErrorCode, number>;
 
-const ExportBody = z.strictObject({
-  address: z.string().max(4096),
-  chapUser: z.string().optional(),
-  chapSecret: z.string().optional(),
-});
-
 /** The local control interface: HTTP and JSON over a socket that only its owner can open. */
-export function controlApp(exports: Exports): Express {
+export function controlApp(exports: Exports, overlays: Overlays): Express {
   const app = express();
   app.disable('x-powered-by');
   app.use(express.json({ limit: '64kb' }));
@@ -39,7 +35,7 @@ export function controlApp(exports: Exports): Express {
     response.json({ exports: await exports.list() });
   });
   app.post('/v1/exports', async (request, response) => {
-    const body = ExportBody.safeParse(request.body);
+    const body = ExportRequestSchema.safeParse(request.body);
     if (!body.success) {
       throw new RestoreError('INVALID', 'not a request for an export', {
         where: { found: z.prettifyError(body.error).slice(0, 300) },
@@ -50,6 +46,15 @@ export function controlApp(exports: Exports): Express {
   app.delete('/v1/exports/:id', async (request, response) => {
     await exports.revoke(request.params.id);
     response.json({ revoked: request.params.id });
+  });
+  app.get('/v1/overlays', async (_request, response) => {
+    response.json({ overlays: await overlays.list() });
+  });
+  app.get('/v1/overlays/:id', async (request, response) => {
+    response.json(await overlays.get(request.params.id));
+  });
+  app.delete('/v1/overlays/:id', async (request, response) => {
+    response.json({ discarded: await overlays.discard(request.params.id) });
   });
   app.use((request, _response) => {
     throw new RestoreError('NOT_FOUND', `no such resource: ${request.method} ${request.path}`);

@@ -5,6 +5,8 @@ import { Exports } from './exports.ts';
 import type { HostPort } from './iscsi-messages.ts';
 import { IscsiSupervisor } from './iscsi-supervisor.ts';
 import type { Logger } from './logger.ts';
+import { Overlays } from './overlays.ts';
+import { ServiceState } from './state.ts';
 
 export interface GatewayOptions {
   readonly repository: string;
@@ -14,6 +16,8 @@ export interface GatewayOptions {
   readonly iscsiAdvertise: HostPort | undefined;
   /** Path of the control socket. */
   readonly control: string;
+  /** Folder for what the service keeps: what is open, and overlays. */
+  readonly state: string;
   /** Decoded blocks kept in memory by the iSCSI process. */
   readonly cacheBytes: number;
   readonly logger: Logger;
@@ -38,19 +42,30 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     cacheBytes: 0,
     ...(credential === undefined ? {} : { credential }),
   });
-  const iscsi = await IscsiSupervisor.start(
-    {
-      repository: options.repository,
-      credential,
-      listen: options.iscsiListen,
-      advertise: options.iscsiAdvertise,
-      cacheBytes: options.cacheBytes,
-    },
-    logger,
-  );
+  let iscsi: IscsiSupervisor | undefined;
+  let exports: Exports | undefined;
+  const stop = async (): Promise<void> => {
+    exports?.close();
+    await iscsi?.stop();
+    await repository.close();
+  };
   try {
-    const exports = new Exports(repository, iscsi, logger, options.iscsiAdvertise);
-    const server = await listenOnSocket(controlApp(exports), options.control);
+    const state = new ServiceState(options.state, repository.record.id);
+    iscsi = await IscsiSupervisor.start(
+      {
+        repository: options.repository,
+        credential,
+        listen: options.iscsiListen,
+        advertise: options.iscsiAdvertise,
+        cacheBytes: options.cacheBytes,
+      },
+      logger,
+    );
+    exports = new Exports({ repository, iscsi, state, logger, advertise: options.iscsiAdvertise });
+    const overlays = new Overlays(state, repository, exports);
+    // Before anything is opened: a second service of this state must find the socket taken.
+    const server = await listenOnSocket(controlApp(exports, overlays), options.control);
+    await exports.restore();
     return {
       iscsiPortal: iscsi.portal,
       iscsiProcessId: iscsi.processId,
@@ -58,13 +73,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       close: async () => {
         server.close();
         server.closeAllConnections();
-        await iscsi.stop();
-        await repository.close();
+        await stop();
         unlinkQuietly(options.control);
       },
     };
   } catch (error) {
-    await iscsi.stop();
+    await stop();
     throw error;
   }
 }

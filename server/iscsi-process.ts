@@ -4,12 +4,21 @@
  */
 import { availableParallelism } from 'node:os';
 import pino from 'pino';
-import { asRestoreError, RestoreError } from '../core/index.ts';
-import { IscsiTarget, identityOf } from '../iscsi/index.ts';
+import { asRestoreError, type BlockSource, isRestoreError, RestoreError } from '../core/index.ts';
+import { IscsiTarget, identityOf, type ReadOnlyExport } from '../iscsi/index.ts';
+import { newIdentity } from '../parsers/index.ts';
 import { NativeRepository } from '../store-reader/index.ts';
+import {
+  createOverlay,
+  type Overlay,
+  openOverlay,
+  readOverlayRecord,
+} from '../store-writer/index.ts';
 import type {
   IscsiActivity,
   IscsiExport,
+  IscsiOpened,
+  IscsiOverlay,
   IscsiRequestName,
   IscsiRequests,
   IscsiStart,
@@ -22,10 +31,14 @@ type Handlers = {
 };
 
 const logger = pino({ name: 'iscsi' }, pino.destination({ fd: 2, sync: true }));
-const CLOSE_GRACE_MS = 1_000;
+/** For initiators to log out, and for the whole of closing. */
+const DRAIN_MS = 1_000;
+const CLOSE_MS = 10_000;
 
 let repository: NativeRepository | undefined;
 let target: IscsiTarget | undefined;
+/** Open overlays, by target name. */
+const overlays = new Map<string, Overlay>();
 
 const handlers: Handlers = {
   start: async ({
@@ -49,29 +62,79 @@ const handlers: Handlers = {
     if (portal === undefined) throw new RestoreError('IO', 'no portal is listening');
     return { portal };
   },
-  export: async ({ iqn, alias, point, disk, identitySeed, chap }: IscsiExport) => {
+  export: async (wanted: IscsiExport) => {
     const { open, live } = running();
-    const record = await open.point(point);
-    const found = record.disks.find(({ id }) => id === disk);
-    if (found === undefined) throw new RestoreError('NOT_FOUND', `no disk named ${disk}`);
+    const record = await open.point(wanted.point);
+    const found = record.disks.find(({ id }) => id === wanted.disk);
+    if (found === undefined) throw new RestoreError('NOT_FOUND', `no disk named ${wanted.disk}`);
     const source = open.openDisk(record, found);
-    live.addExport({
+    const { iqn, alias, chap, allow, overlay } = wanted;
+    const common = {
       iqn,
       alias,
-      readOnly: true,
-      source,
-      identity: identityOf(identitySeed),
+      identity: identityOf(wanted.identitySeed),
       chap,
       peekBytes: source.blockSize,
-    });
+      ...(allow === undefined ? {} : { allow }),
+    };
+    if (overlay !== undefined) return await openWritable(live, source, common, overlay);
+    live.addExport({ ...common, readOnly: true, source });
     return { sizeBytes: source.size };
   },
   revoke: async ({ iqn, graceMs }) => {
     await running().live.removeExport(iqn, { graceMs });
+    await overlays.get(iqn)?.close();
+    overlays.delete(iqn);
     return null;
   },
   activity: async () => activityOf(running().live),
 };
+
+async function openWritable(
+  live: IscsiTarget,
+  base: BlockSource,
+  common: Omit<ReadOnlyExport, 'readOnly' | 'source'>,
+  { folder, create, newIdentity: wantsIdentity }: IscsiOverlay,
+): Promise<IscsiOpened> {
+  const overlay = (await exists(folder))
+    ? await openOverlay({ folder, base })
+    : await makeOverlay(folder, base, create);
+  try {
+    const identity = wantsIdentity ? await newIdentity(overlay) : undefined;
+    live.addExport({
+      ...common,
+      readOnly: false,
+      device: overlay,
+      space: () => ({
+        usedBytes: overlay.usedBytes,
+        availableBytes: Math.max(0, overlay.record.sizeLimitBytes - overlay.usedBytes),
+      }),
+    });
+    overlays.set(common.iqn, overlay);
+    return { sizeBytes: overlay.size, ...(identity === undefined ? {} : { identity }) };
+  } catch (error) {
+    await overlay.close();
+    throw error;
+  }
+}
+
+async function makeOverlay(
+  folder: string,
+  base: BlockSource,
+  { sizeLimitBytes, freeSpaceFloorBytes, ...meta }: IscsiOverlay['create'],
+): Promise<Overlay> {
+  return await createOverlay({ folder, base, meta, sizeLimitBytes, freeSpaceFloorBytes });
+}
+
+async function exists(folder: string): Promise<boolean> {
+  try {
+    await readOverlayRecord(folder);
+    return true;
+  } catch (error) {
+    if (isRestoreError(error, 'NOT_FOUND')) return false;
+    throw error;
+  }
+}
 
 function running(): { open: NativeRepository; live: IscsiTarget } {
   if (repository !== undefined && target !== undefined) return { open: repository, live: target };
@@ -80,9 +143,10 @@ function running(): { open: NativeRepository; live: IscsiTarget } {
 
 function activityOf(live: IscsiTarget): IscsiActivity[] {
   const sessions = live.sessions();
-  return live.exports().map(({ iqn, bytesRead, commands }) => ({
+  return live.exports().map(({ iqn, bytesRead, bytesWritten, commands }) => ({
     iqn,
     bytesRead,
+    bytesWritten,
     commands,
     sessions: sessions
       .filter((session) => session.iqn === iqn)
@@ -105,8 +169,11 @@ async function answer({ number, name, body }: RequestMessage): Promise<ReplyMess
 }
 
 async function close(): Promise<void> {
-  setTimeout(() => process.exit(0), CLOSE_GRACE_MS).unref();
+  setTimeout(() => process.exit(1), CLOSE_MS).unref();
+  await target?.drain({ graceMs: DRAIN_MS });
   await target?.close();
+  // Closing an overlay makes durable what initiators did not ask to be.
+  for (const overlay of overlays.values()) await overlay.close();
   await repository?.close();
   process.exit(0);
 }

@@ -4,9 +4,11 @@ import { BytesSource } from '../core/index.ts';
 import { NativeRepository } from '../store-reader/index.ts';
 import { Scratch, TestRepository } from '../test/fixtures/repository.ts';
 import { findTool, run } from '../test/fixtures/tools/index.ts';
-import { type ExportRecord, Exports } from './exports.ts';
+import type { ExportRecord } from './export-request.ts';
+import { Exports } from './exports.ts';
 import { IscsiSupervisor } from './iscsi-supervisor.ts';
 import type { Logger } from './logger.ts';
+import { ServiceState } from './state.ts';
 
 /** Every 64 KiB are full of a number of their own, which qemu-io checks with `read -P`. */
 const BLOCK = 65_536;
@@ -48,10 +50,14 @@ beforeEach(async (context) => {
     },
     logger,
   );
-  exports = new Exports(repository, iscsi, logger, undefined);
+  const state = new ServiceState(scratch.file('state'), repository.record.id);
+  exports = new Exports({ repository, iscsi, state, logger, advertise: undefined });
   opened = await exports.open({ address: 'm@latest' });
 });
-afterEach(() => iscsi.stop());
+afterEach(() => {
+  exports.close();
+  return iscsi.stop();
+});
 
 const urlOf = ({ chap, portal, iqn, lun }: ExportRecord): string =>
   `iscsi://${chap.user}%${chap.secret}@${portal}/${iqn}/${lun}`;

@@ -4,6 +4,7 @@ import type {
   HostPort,
   IscsiActivity,
   IscsiExport,
+  IscsiOpened,
   IscsiRequestName,
   IscsiRequests,
   IscsiStart,
@@ -16,7 +17,7 @@ const HEAP_MEGABYTES = 1024;
 const RESTART_DELAYS_MS = [100, 500, 2_000, 10_000] as const;
 /** A process that has lived this long starts again from the shortest delay. */
 const SETTLED_MS = 60_000;
-const STOP_TIMEOUT_MS = 5_000;
+const STOP_TIMEOUT_MS = 15_000;
 
 interface Waiting {
   readonly resolve: (body: unknown) => void;
@@ -67,10 +68,13 @@ export class IscsiSupervisor {
     return this.#child.pid;
   }
 
-  async export(wanted: IscsiExport): Promise<{ readonly sizeBytes: number }> {
+  async export(wanted: IscsiExport): Promise<IscsiOpened> {
     await this.#ready;
     const opened = await this.#request('export', wanted);
-    this.#exports.set(wanted.iqn, wanted);
+    const { overlay } = wanted;
+    // Once given, an identity stays: the next opening must not give another.
+    const again = overlay === undefined ? {} : { overlay: { ...overlay, newIdentity: false } };
+    this.#exports.set(wanted.iqn, { ...wanted, ...again });
     return opened;
   }
 

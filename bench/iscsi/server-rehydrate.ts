@@ -28,7 +28,7 @@ if (file === undefined) throw new Error('usage: server-rehydrate.ts [--codec C] 
 const folder = mkdtempSync(path.join(tmpdir(), 'rehydrate-bench-'));
 const repository = path.join(folder, 'repository');
 const control = path.join(folder, 'control.sock');
-const environment = { ...process.env, XDG_CACHE_HOME: folder };
+const environment = { ...process.env, XDG_CACHE_HOME: folder, XDG_STATE_HOME: folder };
 
 function rehydrate(...args: readonly string[]): unknown {
   const output = execFileSync(REHYDRATE, [...args, '--json'], { env: environment });

@@ -20,6 +20,7 @@ import { cacheFolder } from '../support/environment.ts';
 import { formatBytes, formatDuration, formatRatio } from '../support/format.ts';
 import { type OutputOptions, print, warn, withJson } from '../support/output.ts';
 import { Progress } from '../support/progress.ts';
+import { parseTags, parseTime } from '../support/values.ts';
 
 interface CaptureFlags extends CredentialOptions, OutputOptions {
   readonly machine: string;
@@ -205,28 +206,6 @@ function readConfiguration(file: string): { name: string; content: string } {
     });
   }
   return { name: path.basename(file), content: bytes.toString('utf8') };
-}
-
-function parseTime(text: string | undefined): Date {
-  if (text === undefined) return new Date();
-  const time = new Date(text);
-  const isWhole = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:\d{2})$/;
-  if (isWhole.test(text) && !Number.isNaN(time.getTime())) return time;
-  throw new RestoreError('INVALID', 'not a time', {
-    where: { found: text, expected: 'RFC 3339 with its offset, such as 2026-11-03T22:00:00Z' },
-  });
-}
-
-function parseTags(tags: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    tags.map((tag) => {
-      const at = tag.indexOf('=');
-      if (at > 0) return [tag.slice(0, at), tag.slice(at + 1)];
-      throw new RestoreError('INVALID', 'not a tag', {
-        where: { found: tag, expected: 'KEY=VALUE' },
-      });
-    }),
-  );
 }
 
 function collect(value: string, before: readonly string[]): string[] {

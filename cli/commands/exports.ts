@@ -28,13 +28,17 @@ async function run(flags: ExportsFlags): Promise<void> {
 
 function toText(exports: readonly ExportListing[]): string {
   return formatTable(
-    exports.map(({ id, address, iqn, chap, bytesRead, sessions }) => ({
-      export: id,
-      address,
-      user: chap.user,
-      read: formatBytes(bytesRead),
-      initiators: sessions.map((session) => session.initiatorName).join(', ') || 'none',
-      target: iqn,
-    })),
+    exports.map(
+      ({ id, address, iqn, chap, bytesRead, bytesWritten, overlay, expiresAt, sessions }) => ({
+        export: id,
+        address,
+        user: chap.user,
+        read: formatBytes(bytesRead),
+        written: overlay === undefined ? 'read-only' : formatBytes(bytesWritten),
+        until: expiresAt ?? 'revoked',
+        initiators: sessions.map((session) => session.initiatorName).join(', ') || 'none',
+        target: iqn,
+      }),
+    ),
   );
 }

@@ -3,7 +3,7 @@ import pino from 'pino';
 import { RestoreError } from '../../core/index.ts';
 import { formatHostPort, startGateway } from '../../server/index.ts';
 import { type CredentialOptions, credentialFrom, withCredentials } from '../support/credentials.ts';
-import { controlSocket } from '../support/environment.ts';
+import { controlSocket, stateFolder } from '../support/environment.ts';
 import { parseHostPort } from '../support/host-port.ts';
 import { type OutputOptions, print, withJson } from '../support/output.ts';
 
@@ -12,6 +12,7 @@ interface ServeFlags extends CredentialOptions, OutputOptions {
   readonly iscsiAdvertise?: string;
   readonly control?: string;
   readonly cache: string;
+  readonly state?: string;
 }
 
 const MIB = 1024 * 1024;
@@ -24,6 +25,7 @@ export function registerServe(program: Command): void {
     .option('--iscsi-listen <host:port>', 'where iSCSI initiators connect', '127.0.0.1:3260')
     .option('--iscsi-advertise <host:port>', 'what they are told instead (NAT, VM networks)')
     .option('--control <path>', 'control socket; $REHYDRATE_CONTROL or a default otherwise')
+    .option('--state <folder>', 'what is open and overlays are kept here; a default otherwise')
     .option('--cache <MiB>', 'decoded blocks kept in memory', '256')
     .action(run);
   withCredentials(withJson(command));
@@ -42,6 +44,7 @@ async function run(location: string, flags: ServeFlags): Promise<void> {
     iscsiAdvertise:
       advertise === undefined ? undefined : parseHostPort('--iscsi-advertise', advertise),
     control: flags.control ?? controlSocket(),
+    state: flags.state ?? stateFolder(),
     cacheBytes: cacheMib * MIB,
     logger: pino({ name: 'gateway' }, pino.destination({ fd: 2, sync: true })),
   });

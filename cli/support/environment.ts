@@ -19,6 +19,14 @@ export function controlSocket(): string {
   return path.join(cacheFolder(), 'control.sock');
 }
 
+/** Where the service keeps what must outlive it: `$XDG_STATE_HOME/rehydrate`, or a default. */
+export function stateFolder(): string {
+  const base = process.env['XDG_STATE_HOME'];
+  if (base !== undefined && base !== '') return path.join(base, 'rehydrate');
+  if (process.getuid?.() === 0) return '/var/lib/rehydrate';
+  return path.join(homedir(), '.local/state/rehydrate');
+}
+
 export function passphraseFromEnvironment(): string | undefined {
   return process.env['REHYDRATE_PASSPHRASE'];
 }

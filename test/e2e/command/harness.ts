@@ -38,7 +38,12 @@ export class Cli {
 
   constructor(scratch: Scratch, environment: Readonly<Record<string, string>> = {}) {
     const { REHYDRATE_PASSPHRASE: _passphrase, REHYDRATE_CONTROL: _control, ...own } = process.env;
-    this.environment = { ...own, XDG_CACHE_HOME: scratch.file('xdg-cache'), ...environment };
+    this.environment = {
+      ...own,
+      XDG_CACHE_HOME: scratch.file('xdg-cache'),
+      XDG_STATE_HOME: scratch.file('xdg-state'),
+      ...environment,
+    };
   }
 
   /** Runs to the end, whatever the exit status. */
