@@ -5,7 +5,7 @@ NODE := node_modules/.bin/node --disable-warning=ExperimentalWarning
 TEST := $(NODE) scripts/test.ts
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo check unit tooling golden fuzz e2e bench build format clean
+.PHONY: help conformance demo test setup setup-demo check unit tooling golden fuzz e2e bench build format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -39,6 +39,9 @@ fuzz: setup ## hostile input
 
 e2e: setup ## whole programs against real clients
 	@$(TEST) e2e
+
+conformance: setup ## libiscsi's suite against the target, compared with docs/conformance
+	@$(NODE) test/conformance/iscsi/run.ts
 
 bench: setup ## speed, against other programs
 	@status=0; for bench in bench/*/run.ts; do echo "== $$bench"; $(NODE) "$$bench" || status=1; done; exit $$status
