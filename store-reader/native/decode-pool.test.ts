@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BytesSource, isRestoreError, readBytes } from '../../core/index.ts';
@@ -118,17 +119,17 @@ describe('decoding threads', () => {
       await repository.close();
     }
   });
+
+  it('may be closed at any moment, while the threads still start included', async () => {
+    const made = await TestRepository.create(scratch);
+    await made.capture('m', [new BytesSource(randomBytes(300_000, 1))]);
+    for (let round = 0; round < 16; round += 1) {
+      const repository = await NativeRepository.open(made.location, { threads: 2 });
+      const { point, disk } = await resolveDisk(repository, 'm@latest');
+      const reading = repository.openDisk(point, disk).readInto(new Uint8Array(300_000), 0);
+      await setTimeout(round * 12);
+      // A thread stopped inside a native library would end this process too.
+      await Promise.all([repository.close(), reading.catch(() => undefined)]);
+    }
+  }, 30_000);
 });
-
-function largestPack(location: string): string {
-  const files = readdirSync(`${location}/packs`, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => `${entry.parentPath}/${entry.name}`);
-  return files.toSorted((a, b) => statSync(b).size - statSync(a).size)[0] as string;
-}
-
-function flipByte(file: string, at: number): void {
-  const bytes = readFileSync(file);
-  bytes[at] = (bytes[at] as number) ^ 0xff;
-  writeFileSync(file, bytes);
-}

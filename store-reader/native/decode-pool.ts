@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { RestoreError } from '../../core/index.ts';
 import type { BlockDecoder, DecodeRequest, DecodeResult } from './decoder.ts';
-import type { DecodeWorkerData, SerializedResult } from './decode-worker.ts';
+import { CLOSE, type DecodeWorkerData, type SerializedResult } from './decode-messages.ts';
 import type { BlockReference } from './format.ts';
 
 interface Job {
@@ -45,7 +45,7 @@ export class DecodePool implements BlockDecoder {
     this.#closed = true;
     // What no worker has begun would otherwise wait for ever.
     for (const { batch, resolve } of this.#waiting.splice(0)) resolve(batch.map(closed));
-    await Promise.all(this.#workers.map(({ thread }) => thread.terminate()));
+    await Promise.all(this.#workers.map(end));
   }
 
   #start(): void {
@@ -88,7 +88,7 @@ export class DecodePool implements BlockDecoder {
   #finish(worker: PoolWorker, number: number, results: readonly DecodeResult[]): void {
     const job = worker.running.get(number);
     worker.running.delete(number);
-    if (worker.running.size === 0) worker.thread.unref();
+    if (worker.running.size === 0 && !this.#closed) worker.thread.unref();
     job?.resolve(results);
     this.#dispatch();
   }
@@ -108,6 +108,19 @@ export class DecodePool implements BlockDecoder {
 
 function closed(): RestoreError {
   return new RestoreError('CANCELLED', 'the repository has been closed');
+}
+
+/**
+ * Asks a thread to end after what it has in hand. Never by force while it lives: a thread that is
+ * stopped inside a native library takes the whole process with it.
+ */
+async function end({ thread }: PoolWorker): Promise<void> {
+  const ended = new Promise<void>((resolve) => {
+    thread.once('exit', () => resolve());
+  });
+  thread.ref();
+  thread.postMessage(CLOSE);
+  await ended;
 }
 
 /** Without the memoised key, which the worker has no use for; ids are copied out of their page. */

@@ -1,28 +1,15 @@
 /** A decoding thread of {@link DecodePool}. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { ErrorCode, ErrorPlace } from '../../core/index.ts';
 import { DirectoryBackend } from '../backends/directory.ts';
-import { type DecodeRequest, type DecodeResult, InlineDecoder } from './decoder.ts';
+import {
+  CLOSE,
+  type DecodeJob,
+  type DecodeWorkerData,
+  type SerializedResult,
+} from './decode-messages.ts';
+import { type DecodeResult, InlineDecoder } from './decoder.ts';
 import { KeyRing } from './keys.ts';
 import { Sealer } from './seal.ts';
-
-export interface DecodeWorkerData {
-  readonly location: string;
-  readonly repositoryId: string;
-  /** Master key of an encrypted repository. */
-  readonly master: Uint8Array | undefined;
-  /** Prove every block's full id. */
-  readonly checkIds: boolean;
-}
-
-/** A result as it crosses threads; errors do not survive structured clone whole. */
-export type SerializedResult = Uint8Array | SerializedError;
-interface SerializedError {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly where: ErrorPlace;
-  readonly hint: string | undefined;
-}
 
 if (parentPort !== null) serve(parentPort, workerData as DecodeWorkerData);
 
@@ -30,7 +17,12 @@ function serve(port: NonNullable<typeof parentPort>, data: DecodeWorkerData): vo
   const keys = data.master === undefined ? undefined : new KeyRing(data.master, data.repositoryId);
   const backend = new DirectoryBackend(data.location);
   const decoder = new InlineDecoder(backend, new Sealer(keys), data.checkIds);
-  port.on('message', ({ number, batch }: { number: number; batch: DecodeRequest[] }) => {
+  port.on('message', (message: DecodeJob | typeof CLOSE) => {
+    if (message === CLOSE) {
+      port.close();
+      return;
+    }
+    const { number, batch } = message;
     void decoder.decode(batch).then((decoded) => {
       const results = decoded.map(serialize);
       port.postMessage({ number, results }, transferable(results));
