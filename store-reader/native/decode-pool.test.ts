@@ -133,3 +133,16 @@ describe('decoding threads', () => {
     }
   }, 30_000);
 });
+
+function largestPack(location: string): string {
+  const files = readdirSync(`${location}/packs`, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => `${entry.parentPath}/${entry.name}`);
+  return files.toSorted((a, b) => statSync(b).size - statSync(a).size)[0] as string;
+}
+
+function flipByte(file: string, at: number): void {
+  const bytes = readFileSync(file);
+  bytes[at] = (bytes[at] as number) ^ 0xff;
+  writeFileSync(file, bytes);
+}
