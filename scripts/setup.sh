@@ -82,12 +82,15 @@ apt_install() {
     apt-get install -q -y --no-install-recommends $1 >&2
 }
 
-# Debian starts a package's service as it is installed; the tests want tgt's program, not an
-# iSCSI target listening on this machine.
+# Debian starts a package's service as it is installed; the tests want the programs of tgt and
+# PostgreSQL, not an iSCSI target or a database listening on this machine.
 stop_new_services() {
-  case " $1 " in *' tgt '*) ;; *) return 0 ;; esac
   [ -d /run/systemd/system ] || return 0
-  $as_root systemctl disable --now tgt >/dev/null 2>&1 || say "could not stop the tgt service; see: systemctl status tgt"
+  for service in tgt postgresql; do
+    case " $1 " in *" $service "*) ;; *) continue ;; esac
+    $as_root systemctl disable --now "$service" >/dev/null 2>&1 ||
+      say "could not stop the $service service; see: systemctl status $service"
+  done
 }
 
 explain_missing() {
