@@ -2,8 +2,8 @@
  * Captures a raw file into a fresh repository, serves it as users do, and prints where, as one line of
  * JSON. With a cache larger than the disk, the disk is read once first, so that its blocks are warm.
  *
- * `node bench/iscsi/server-rehydrate.ts --codec zstd --cache-mib 512 FILE`; ends when its standard
- * input does.
+ * `node bench/iscsi/server-rehydrate.ts --codec zstd --cache-mib 512 [--writable] FILE`; ends when its
+ * standard input does.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
@@ -21,6 +21,7 @@ const { values, positionals } = parseArgs({
   options: {
     codec: { type: 'string', default: 'zstd' },
     'cache-mib': { type: 'string', default: '512' },
+    writable: { type: 'boolean', default: false },
   },
 });
 const [file] = positionals;
@@ -51,6 +52,7 @@ const line = await new Promise<string>((resolve) =>
 const { iscsiProcessId } = JSON.parse(line) as { iscsiProcessId: number };
 const opened = rehydrate(
   ...['export', 'bench@latest', '--iscsi', '--control', control],
+  ...(values.writable ? ['--writable'] : []),
 ) as ServerReady;
 if (Number(values['cache-mib']) * MIB > statSync(file).size && opened.chap !== undefined) {
   const { user, secret } = opened.chap;
