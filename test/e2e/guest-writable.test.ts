@@ -283,12 +283,11 @@ describe('a Linux kernel on a writable export', () => {
         expect(inRaw).toEqual(inFile);
         const swap = scratch.file('swap');
         await extractVolume(merged, volumeOf(manifest, 'swap_1'), swap);
-        const file = await openFile(swap);
+        await using file = await openFile(swap);
         for (const number of inRaw) {
           const { buffer } = await file.read(Buffer.alloc(512), 0, 512, number * 512);
           expect(buffer.toString('latin1')).toBe(expected(number));
         }
-        await file.close();
         await expectBackupUnchanged(1);
       } catch (error) {
         const replay = `replay with REHYDRATE_TEST_SEED=${seed}`;
@@ -299,7 +298,7 @@ describe('a Linux kernel on a writable export', () => {
   );
 });
 
-const HEAD_MIB = 40;
+const HEAD_MIB = 16;
 const KILLS = 3;
 const SESSION_OPENED = 'iSCSI session opened';
 

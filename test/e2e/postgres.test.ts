@@ -2,7 +2,12 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { AttachedDisk, PostgresServer, postgresMissing } from '../fixtures/postgres/index.ts';
+import {
+  AttachedDisk,
+  PostgresServer,
+  type PostgresSession,
+  postgresMissing,
+} from '../fixtures/postgres/index.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { run } from '../fixtures/tools/index.ts';
 import { Cli, type Service } from './command/harness.ts';
@@ -95,17 +100,8 @@ describe('an old point of a running PostgreSQL', () => {
     cli.json('export', address, '--iscsi', '--writable', '--control', control);
 
   test('starts beside the live server, recovers, answers as of then, and takes writes', async () => {
-    await live.query(`CREATE TABLE facts(id int PRIMARY KEY, body text);
-      INSERT INTO facts SELECT n, md5(n::text) FROM generate_series(1, 5000) n`);
-    await live.query('CHECKPOINT');
-    // Only in the write-ahead log: the tables' own files know nothing of these.
-    await live.query(`INSERT INTO facts SELECT n, 'late' || n FROM generate_series(5001, 6000) n`);
-    const transaction = live.session();
+    const transaction = await writeRows(live);
     cleanup.defer(() => transaction.end());
-    await transaction.run(`BEGIN; INSERT INTO facts VALUES (900001, 'never committed then');
-      DELETE FROM facts WHERE id <= 10`);
-    // Its commit carries the open transaction's records to the disk too.
-    await live.query(`INSERT INTO facts VALUES (6001, 'the last one')`);
     const then = await live.query(FACTS);
     expect(then).toMatch(/^6001\|1\|6001\|/);
 
@@ -168,6 +164,21 @@ describe('an old point of a running PostgreSQL', () => {
     expect(live.log).not.toMatch(/PANIC|FATAL|ERROR/);
   }, 180_000);
 });
+
+/** Rows in the tables' files, rows in the write-ahead log alone, and a transaction left open. */
+async function writeRows(server: PostgresServer): Promise<PostgresSession> {
+  await server.query(`CREATE TABLE facts(id int PRIMARY KEY, body text);
+    INSERT INTO facts SELECT n, md5(n::text) FROM generate_series(1, 5000) n`);
+  await server.query('CHECKPOINT');
+  // Only in the write-ahead log: the tables' own files know nothing of these.
+  await server.query(`INSERT INTO facts SELECT n, 'late' || n FROM generate_series(5001, 6000) n`);
+  const transaction = server.session();
+  await transaction.run(`BEGIN; INSERT INTO facts VALUES (900001, 'never committed then');
+    DELETE FROM facts WHERE id <= 10`);
+  // Its commit carries the open transaction's records to the disk too.
+  await server.query(`INSERT INTO facts VALUES (6001, 'the last one')`);
+  return transaction;
+}
 
 function iscsiDisk({ portal, iqn, lun, chap }: Opened): Readonly<Record<string, unknown>> {
   const login = { user: chap.user, 'password-secret': 'chap' };
