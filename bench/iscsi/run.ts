@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { describeMachine } from '../support/machine.ts';
 import { statsOf } from './process-stats.ts';
 import { type RunningServer, startCommand, startTgtd } from './servers.ts';
 import { type Measured, measure, WORKLOADS, type Workload } from './workloads.ts';
@@ -46,6 +47,10 @@ try {
 }
 
 async function main(path: string): Promise<void> {
+  const machine = describeMachine({
+    tgtd: ['tgtd', '--version'],
+    qemu: ['qemu-img', '--version'],
+  });
   writeFileSync(path, randomFillSync(Buffer.alloc(Number(values['size-mib']) * MIB)));
   const wanted = values.only?.split(',');
   const chosen = WORKLOADS.filter(({ name }) => wanted?.includes(name) ?? true);
@@ -67,7 +72,10 @@ async function main(path: string): Promise<void> {
         `disk ${values['size-mib']} MiB`,
     );
     if (values.json !== undefined) {
-      writeFileSync(values.json, `${JSON.stringify({ results, peakRssBytes }, null, 2)}\n`);
+      writeFileSync(
+        values.json,
+        `${JSON.stringify({ machine, results, peakRssBytes }, null, 2)}\n`,
+      );
     }
   } finally {
     await ours.stop();

@@ -205,7 +205,8 @@ describe('a Linux kernel on a writable export', () => {
       const before = [...output.matchAll(/ before ([0-9a-f]{64})/g)].map(([, hash]) => hash);
       const after = [...output.matchAll(/ after ([0-9a-f]{64})/g)].map(([, hash]) => hash);
       // Sessions may be probed in any order.
-      expect([...before].sort()).toEqual([headHashes[0], headHashes[0], headHashes[1]].sort());
+      const expected = [headHashes[0], headHashes[0], headHashes[1]].map(String);
+      expect(before.map(String).sort()).toEqual(expected.sort());
       expect(headHashes[0]).not.toBe(headHashes[1]);
       expect(after[0]).not.toBe(before[0]);
       expect(after.slice(1)).toEqual(before.slice(1));
