@@ -90,7 +90,7 @@ describe('the control interface', () => {
     ['no object', '[]', undefined],
     ['no body of JSON', 'address=web01', 'application/x-www-form-urlencoded'],
     ['no address', '{}', undefined],
-    ['a field that nobody knows', '{"address":"web01@latest","writable":true}', undefined],
+    ['a field that nobody knows', '{"address":"web01@latest","colour":"red"}', undefined],
     ['an address that is none', '{"address":"@"}', undefined],
     ['an address without end', JSON.stringify({ address: 'x'.repeat(5000) }), undefined],
     ['more than it reads', JSON.stringify({ address: 'x'.repeat(100_000) }), undefined],
