@@ -34,9 +34,14 @@ beforeAll(async () => {
   await cli.json('capture', repository, disk, '--machine', 'web01', '--at', '2026-03-01T00:00:00Z');
 });
 afterAll(() => scratch[Symbol.dispose]());
+let state: string;
+let services = 0;
 beforeEach(async (context) => {
   context.skip(MISSING.length > 0, `not installed: ${MISSING.join(', ')}`);
-  service = await cli.serve(repository, control);
+  // What is open outlives a service: each test begins with nothing open.
+  services += 1;
+  state = scratch.file(`state-${services}`);
+  service = await cli.serve(repository, control, '--state', state);
 });
 afterEach(async () => {
   await service?.stop();
@@ -166,11 +171,13 @@ describe('the service', () => {
   });
 
   it('takes over a socket that a killed service left, whose processes are gone too', async () => {
+    const { id, iqn } = await open();
     const { processId, iscsiProcessId } = service.ready;
     process.kill(processId, 'SIGKILL');
     await untilGone(processId, iscsiProcessId);
-    service = await cli.serve(repository, control);
-    expect(await cli.json('exports')).toEqual({ exports: [] });
+    service = await cli.serve(repository, control, '--state', state);
+    // What was open is open again, under its name.
+    expect(await cli.json('exports')).toMatchObject({ exports: [{ id, iqn, sessions: [] }] });
   });
 
   it('never removes a file that is no socket', async () => {
