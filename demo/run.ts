@@ -21,6 +21,7 @@ const FOLDER = path.join(ROOT, '.rehydrate-demo');
 const REPOSITORY = path.join(FOLDER, 'repository');
 const CONTROL = path.join(FOLDER, 'control.sock');
 const CACHE = path.join(FOLDER, 'cache');
+const STATE = path.join(FOLDER, 'state');
 const DONE = path.join(FOLDER, 'captured');
 const REHYDRATE = path.join(ROOT, 'bin/rehydrate');
 const STATE_NUMBERS = [0, 1, 2] as const;
@@ -130,10 +131,12 @@ async function tellHowToOpen(all: readonly DemoState[]): Promise<void> {
 }
 
 async function startService(): Promise<ChildProcess> {
+  // What an earlier demo left open stays closed.
+  rmSync(STATE, { recursive: true, force: true });
   const args = ['serve', REPOSITORY, '--iscsi-listen', '127.0.0.1:0', '--control', CONTROL];
   const child = spawn(REHYDRATE, args, {
     stdio: ['ignore', 'pipe', 'ignore'],
-    env: { ...process.env, XDG_CACHE_HOME: CACHE, XDG_STATE_HOME: CACHE },
+    env: { ...process.env, XDG_CACHE_HOME: CACHE, XDG_STATE_HOME: STATE },
   });
   const ready = await new Promise<string>((resolve, reject) => {
     const late = setTimeout(() => reject(new Error('the service is not ready')), START_TIMEOUT_MS);
@@ -150,7 +153,7 @@ async function startService(): Promise<ChildProcess> {
 async function rehydrate(args: readonly string[]): Promise<void> {
   const child = spawn(REHYDRATE, args, {
     stdio: 'inherit',
-    env: { ...process.env, XDG_CACHE_HOME: CACHE, XDG_STATE_HOME: CACHE },
+    env: { ...process.env, XDG_CACHE_HOME: CACHE, XDG_STATE_HOME: STATE },
   });
   const status = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   if (status !== 0) throw new RestoreError('IO', `rehydrate ${args[0]} ended with ${status}`);

@@ -29,6 +29,7 @@ export class BenchService {
 
   static async start(repository: string, control: string): Promise<BenchService> {
     const args = ['serve', repository, '--control', control, '--iscsi-listen', '127.0.0.1:0'];
+    args.push('--state', `${control}-state`);
     const child = spawn(REHYDRATE, [...args, '--json'], { stdio: ['ignore', 'pipe', 'ignore'] });
     const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS);
     try {
