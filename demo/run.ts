@@ -45,6 +45,10 @@ try {
   await pullFiles(states);
   await tellHowToOpen(states);
   if (process.stdout.isTTY && process.stdin.isTTY) await waitForInterrupt();
+  else
+    print(
+      '\nNo terminal, so the service ends here: `bin/rehydrate serve .rehydrate-demo/repository`',
+    );
 } finally {
   service.kill('SIGTERM');
 }
