@@ -113,8 +113,8 @@ ${sums.join('')}SUMS
         iscsi_logout_all`,
     });
     const [a, b] = ['a', 'b'].map((disk) => new RegExp(`wwid ${disk} (\\S+)`).exec(output)?.[1]);
-    expect(a).toMatch(/^naa\.3/);
-    expect(b).toMatch(/^naa\.3/);
+    expect(a).toMatch(/^naa\.6/);
+    expect(b).toMatch(/^naa\.6/);
     expect(a).not.toBe(b);
     expect(output).toContain('dd ended with 1');
     expect(exitCode).toBe(0);
