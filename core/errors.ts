@@ -87,6 +87,25 @@ export function asRestoreError(
   });
 }
 
+/** A {@link RestoreError} as plain data, for crossing threads, processes and sockets. */
+export interface PlainError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly where: ErrorPlace;
+  readonly hint: string | undefined;
+}
+
+/** Structured clone keeps an error's message alone; this keeps all but its cause. */
+export function toPlainError({ code, message, where, hint }: RestoreError): PlainError {
+  return { code, message, where, hint };
+}
+
+/** The error again. Its message tells the place already. */
+export function fromPlainError({ code, message, where, hint }: PlainError): RestoreError {
+  const error = new RestoreError(code, message, hint === undefined ? {} : { hint });
+  return Object.assign(error, { where });
+}
+
 /** Throws `CANCELLED` when the signal has been aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) {

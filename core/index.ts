@@ -7,10 +7,13 @@ export {
   ERROR_CODES,
   type ErrorCode,
   type ErrorPlace,
+  fromPlainError,
   isRestoreError,
+  type PlainError,
   RestoreError,
   type RestoreErrorOptions,
   throwIfAborted,
+  toPlainError,
 } from './errors.ts';
 export type { FileOpener } from './file-access.ts';
 export { type CacheOptions, cache } from './filters/cache.ts';

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { z } from 'zod';
-import { asRestoreError, type ErrorCode, RestoreError } from '../core/index.ts';
+import { asRestoreError, type ErrorCode, RestoreError, toPlainError } from '../core/index.ts';
 import { ExportRequestSchema } from './export-request.ts';
 import type { Exports } from './exports.ts';
 import type { Overlays } from './overlays.ts';
@@ -131,6 +131,5 @@ function answerWithError(
     isClientsFault && !(cause instanceof RestoreError)
       ? new RestoreError('INVALID', 'the request cannot be read', { cause })
       : asRestoreError(cause, 'the service failed');
-  const { code, message, where, hint } = error;
-  response.status(HTTP_STATUS[code]).json({ error: { code, message, where, hint } });
+  response.status(HTTP_STATUS[error.code]).json({ error: toPlainError(error) });
 }

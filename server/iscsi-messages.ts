@@ -1,5 +1,5 @@
 /** What the gateway and its iSCSI process say to each other over the IPC channel. */
-import type { ErrorCode, ErrorPlace } from '../core/index.ts';
+import type { PlainError } from '../core/index.ts';
 import type { IdentityReport } from '../parsers/index.ts';
 import type { Credential, PointName } from '../store-reader/index.ts';
 import type { CreateOverlayOptions } from '../store-writer/index.ts';
@@ -87,13 +87,6 @@ export interface RequestMessage {
   readonly body: unknown;
 }
 
-export interface SerializedError {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly where: ErrorPlace;
-  readonly hint: string | undefined;
-}
-
 export type ReplyMessage =
   | { readonly number: number; readonly ok: true; readonly body: unknown }
-  | { readonly number: number; readonly ok: false; readonly error: SerializedError };
+  | { readonly number: number; readonly ok: false; readonly error: PlainError };

@@ -4,7 +4,13 @@
  */
 import { availableParallelism } from 'node:os';
 import pino from 'pino';
-import { asRestoreError, type BlockSource, isRestoreError, RestoreError } from '../core/index.ts';
+import {
+  asRestoreError,
+  type BlockSource,
+  isRestoreError,
+  RestoreError,
+  toPlainError,
+} from '../core/index.ts';
 import { IscsiTarget, identityOf, type ReadOnlyExport } from '../iscsi/index.ts';
 import { newIdentity } from '../parsers/index.ts';
 import { NativeRepository } from '../store-reader/index.ts';
@@ -163,8 +169,8 @@ async function answer({ number, name, body }: RequestMessage): Promise<ReplyMess
     const handle = handlers[name] as (body: unknown) => Promise<unknown>;
     return { number, ok: true, body: await handle(body) };
   } catch (error) {
-    const { code, message, where, hint } = asRestoreError(error, 'the iSCSI process failed');
-    return { number, ok: false, error: { code, message, where, hint } };
+    const failure = asRestoreError(error, 'the iSCSI process failed');
+    return { number, ok: false, error: toPlainError(failure) };
   }
 }
 

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { RestoreError } from '../core/index.ts';
+import { fromPlainError, RestoreError } from '../core/index.ts';
 import type {
   HostPort,
   IscsiActivity,
@@ -118,9 +118,7 @@ export class IscsiSupervisor {
       waiting?.resolve(reply.body);
       return;
     }
-    const { code, message, where, hint } = reply.error;
-    const error = new RestoreError(code, message, hint === undefined ? {} : { hint });
-    waiting?.reject(Object.assign(error, { where }));
+    waiting?.reject(fromPlainError(reply.error));
   }
 
   #request<K extends IscsiRequestName>(

@@ -1,10 +1,5 @@
-import { RestoreError } from '../core/index.ts';
-import {
-  deserializeError,
-  type EncodeWorkerData,
-  type FromWorker,
-  type ToWorker,
-} from './encode-worker.ts';
+import { fromPlainError, RestoreError } from '../core/index.ts';
+import { type EncodeWorkerData, type FromWorker, type ToWorker } from './encode-worker.ts';
 import type { EncodeTask, HashedTask, StoredBlock } from './encoder.ts';
 
 /** One end of a channel to a capture thread: a `Worker`, or a port to an encoder in this thread. */
@@ -126,7 +121,7 @@ export class EncodePool {
 
   #receive(member: Member, message: FromWorker): void {
     if (message.type === 'failed') {
-      this.fail(deserializeError(message.error));
+      this.fail(fromPlainError(message.error));
     } else if (message.type === 'hashed') {
       this.#pending.get(message.hashed.number)?.hashed.resolve(message.hashed);
     } else if (message.type === 'stored') {

@@ -1,5 +1,5 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { type BlockSource, isRestoreError, RestoreError } from '../core/index.ts';
+import { type BlockSource, isRestoreError, type PlainError, toPlainError } from '../core/index.ts';
 import { type Codec, DirectoryBackend, KeyRing, Sealer } from '../store-reader/index.ts';
 import { BlockEncoder, type EncodeTask, type HashedTask, type StoredBlock } from './encoder.ts';
 
@@ -29,9 +29,7 @@ export type FromWorker =
       readonly writtenBytes: number;
     }
   | { readonly type: 'finished'; readonly writtenBytes: number }
-  | { readonly type: 'failed'; readonly error: SerializedError };
-
-export type SerializedError = Pick<RestoreError, 'code' | 'message' | 'where' | 'hint'>;
+  | { readonly type: 'failed'; readonly error: PlainError };
 
 /**
  * The body of a capture thread. The program that starts it says how a disk is opened, because the
@@ -80,18 +78,8 @@ export function startInlineEncoder(
   return port1;
 }
 
-/** Rebuilds an error that came from a thread. */
-export function deserializeError({ code, message, where, hint }: SerializedError): RestoreError {
-  const error = new RestoreError(code, message, hint === undefined ? {} : { hint });
-  Object.assign(error, { where });
-  return error;
-}
-
-function serialize(error: unknown): SerializedError {
-  if (isRestoreError(error)) {
-    const { code, message, where, hint } = error;
-    return { code, message, where, hint };
-  }
+function serialize(error: unknown): PlainError {
+  if (isRestoreError(error)) return toPlainError(error);
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { code: 'IO', message, where: {}, hint: undefined };
 }

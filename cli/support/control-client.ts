@@ -1,13 +1,8 @@
 import { request } from 'node:http';
-import { ERROR_CODES, type ErrorCode, type ErrorPlace, RestoreError } from '../../core/index.ts';
+import { ERROR_CODES, fromPlainError, type PlainError, RestoreError } from '../../core/index.ts';
 
 interface ErrorBody {
-  readonly error?: {
-    readonly code: ErrorCode;
-    readonly message: string;
-    readonly where: ErrorPlace;
-    readonly hint?: string;
-  };
+  readonly error?: PlainError;
 }
 
 const TIMEOUT_MS = 60_000;
@@ -30,10 +25,7 @@ export async function callControl<T>(
   if (error === undefined || !ERROR_CODES.includes(error.code)) {
     throw new RestoreError('IO', `the service answered ${status}`, { where: { object: socket } });
   }
-  const { code, message, where, hint } = error;
-  throw Object.assign(new RestoreError(code, message, hint === undefined ? {} : { hint }), {
-    where,
-  });
+  throw fromPlainError(error);
 }
 
 function send(

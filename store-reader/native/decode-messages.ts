@@ -1,5 +1,5 @@
 /** What a pool and its decoding threads say to each other. */
-import type { ErrorCode, ErrorPlace } from '../../core/index.ts';
+import type { PlainError } from '../../core/index.ts';
 import type { DecodeRequest } from './decoder.ts';
 
 export interface DecodeWorkerData {
@@ -12,13 +12,7 @@ export interface DecodeWorkerData {
 }
 
 /** A result as it crosses threads; errors do not survive structured clone whole. */
-export type SerializedResult = Uint8Array | SerializedError;
-interface SerializedError {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly where: ErrorPlace;
-  readonly hint: string | undefined;
-}
+export type SerializedResult = Uint8Array | PlainError;
 
 /** A batch to decode; its results come back under the same number. */
 export interface DecodeJob {

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { RestoreError } from '../../core/index.ts';
+import { fromPlainError, RestoreError } from '../../core/index.ts';
 import type { BlockDecoder, DecodeRequest, DecodeResult } from './decoder.ts';
 import { CLOSE, type DecodeWorkerData, type SerializedResult } from './decode-messages.ts';
 import type { BlockReference } from './format.ts';
@@ -131,11 +131,5 @@ function serialize({ reference, plainBytes, isPage }: DecodeRequest): DecodeRequ
 }
 
 function deserialize(result: SerializedResult): DecodeResult {
-  if (result instanceof Uint8Array) return result;
-  const { code, message, hint } = result;
-  const error = new RestoreError(code, message, {
-    ...(hint === undefined ? {} : { hint }),
-  });
-  Object.assign(error, { where: result.where });
-  return error;
+  return result instanceof Uint8Array ? result : fromPlainError(result);
 }

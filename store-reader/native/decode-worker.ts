@@ -1,5 +1,6 @@
 /** A decoding thread of {@link DecodePool}. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { toPlainError } from '../../core/index.ts';
 import { DirectoryBackend } from '../backends/directory.ts';
 import {
   CLOSE,
@@ -31,9 +32,7 @@ function serve(port: NonNullable<typeof parentPort>, data: DecodeWorkerData): vo
 }
 
 function serialize(result: DecodeResult): SerializedResult {
-  if (result instanceof Uint8Array) return result;
-  const { code, message, where, hint } = result;
-  return { code, message, where, hint };
+  return result instanceof Uint8Array ? result : toPlainError(result);
 }
 
 /** Each result owns its memory, so that handing it over costs no copy. */
