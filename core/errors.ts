@@ -25,6 +25,8 @@ export const ERROR_CODES = [
   'CANCELLED',
   /** The caller may not do this. */
   'DENIED',
+  /** The work would read, take or hold more than one call may. */
+  'LIMIT',
 ] as const;
 
 /** One of {@link ERROR_CODES}. Match on this, never on message text. */

@@ -1,6 +1,7 @@
 export { type Address, checkMachineName, nearest, parseAddress } from './address.ts';
 export { type BlockDevice, isBlockDevice } from './block-device.ts';
 export * from './block-source.ts';
+export { Budget, BUDGET_DEFAULT, type BudgetLimits } from './budget.ts';
 export { BytesSource } from './bytes-source.ts';
 export {
   asRestoreError,
@@ -16,10 +17,20 @@ export {
   toPlainError,
 } from './errors.ts';
 export type { FileOpener } from './file-access.ts';
+export { nameFromBytes, nameToBytes } from './file-name.ts';
+export type * from './file-system.ts';
+export { budgeted } from './filters/budgeted.ts';
 export { type CacheOptions, cache } from './filters/cache.ts';
 export { concat } from './filters/concat.ts';
 export { type Fault, faulty } from './filters/faulty.ts';
 export { type ReadaheadOptions, readahead } from './filters/readahead.ts';
 export { slice } from './filters/slice.ts';
+export {
+  type Finding,
+  HEALTH_STATES,
+  HealthLog,
+  type HealthState,
+  type VolumeHealth,
+} from './health.ts';
 export * as layout from './layout.ts';
 export { isAllZero, zeroView } from './zeros.ts';

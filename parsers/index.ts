@@ -1,4 +1,10 @@
 /** The public door of `parsers/`. */
+export { type Identification } from './filesystem/driver.ts';
+export {
+  identifyFileSystem,
+  openFileSystem,
+  type OpenFileSystemOptions,
+} from './filesystem/open.ts';
 export {
   IMAGE_FORMATS,
   type ImageFormat,

@@ -21,6 +21,7 @@ const HTTP_STATUS = {
   BUSY: 503,
   CANCELLED: 499,
   DENIED: 403,
+  LIMIT: 422,
 } as const satisfies Record<ErrorCode, number>;
 
 /** The local control interface: HTTP and JSON over a socket that only its owner can open. */

@@ -13,6 +13,7 @@ const EXIT_STATUS = {
   BUSY: 9,
   CANCELLED: 130,
   DENIED: 10,
+  LIMIT: 11,
 } as const satisfies Record<ErrorCode, number>;
 
 /** Tells the user what went wrong, on standard error. @returns the exit status. */

@@ -18,6 +18,7 @@ const SENSE_OF_ERROR = {
   BUSY: 'busy',
   CANCELLED: SENSE.targetFailedCommand,
   DENIED: SENSE.accessDenied,
+  LIMIT: SENSE.internalTargetFailure,
 } as const satisfies Record<ErrorCode, Sense | 'busy'>;
 
 /** @param block the first logical block that could not be read, when known. */

@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { BytesSource, extentsOf, isRestoreError } from '../../core/index.ts';
+import { blockSourceSuite } from '../../test/conformance/block-source-suite.ts';
+import { randomBytes } from '../../test/fixtures/random.ts';
+import { contentOf } from './content.ts';
+
+const VOLUME = randomBytes(1_000_000, 3);
+const RUNS = [
+  { offset: 0, length: 4096, at: 8192 },
+  { offset: 4096, length: 4096, at: 500_000 },
+  { offset: 100_000, length: 65_536, at: 4096 },
+  { offset: 300_000, length: 300_000, at: 600_000 },
+];
+const SIZE = 400_123;
+
+function expected(): Uint8Array {
+  const content = new Uint8Array(SIZE);
+  for (const { offset, length, at } of RUNS) {
+    const used = Math.min(length, SIZE - offset);
+    content.set(VOLUME.subarray(at, at + used), offset);
+  }
+  return content;
+}
+
+blockSourceSuite('a content of runs', async () => ({
+  source: contentOf(new BytesSource(VOLUME), SIZE, RUNS),
+  content: expected(),
+}));
+
+describe('a content of runs', () => {
+  it('names its runs as extents, joined where they touch and cut at its size', async () => {
+    const source = contentOf(new BytesSource(VOLUME), SIZE, RUNS);
+    expect(await Array.fromAsync(extentsOf(source))).toEqual([
+      { offset: 0, length: 8192 },
+      { offset: 100_000, length: 65_536 },
+      { offset: 300_000, length: 100_123 },
+    ]);
+  });
+
+  it.each([
+    ['overlap', [RUNS[1], RUNS[0]]],
+    ['leave the volume', [{ offset: 0, length: 4096, at: 999_000 }]],
+    ['lie at no place', [{ offset: 0, length: 4096, at: Number.NaN }]],
+  ])('is refused when its runs %s', (_, runs) => {
+    let thrown: unknown;
+    try {
+      contentOf(new BytesSource(VOLUME), SIZE, runs as typeof RUNS);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(isRestoreError(thrown, 'CORRUPT')).toBe(true);
+  });
+});
