@@ -3,6 +3,7 @@ export { type BlockDevice, isBlockDevice } from './block-device.ts';
 export * from './block-source.ts';
 export { Budget, BUDGET_DEFAULT, type BudgetLimits } from './budget.ts';
 export { BytesSource } from './bytes-source.ts';
+export { crc32c, crc32cPortable } from './crc32c.ts';
 export {
   asRestoreError,
   ERROR_CODES,

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { isRestoreError } from '../../core/index.ts';
+import { crc32c, isRestoreError } from '../../core/index.ts';
 import { Bhs, type IncomingPdu } from './bhs.ts';
-import { crc32c } from './crc32c.ts';
 import { PduReader } from './pdu-reader.ts';
 
 interface Seen {

@@ -1,6 +1,5 @@
-import { RestoreError } from '../../core/index.ts';
+import { crc32c, crc32cPortable, RestoreError } from '../../core/index.ts';
 import { BHS_BYTES, type IncomingPdu, padded } from './bhs.ts';
-import { crc32c, crc32cPortable } from './crc32c.ts';
 
 const DIGEST_BYTES = 4;
 const FIRST_STASH_BYTES = 1024;

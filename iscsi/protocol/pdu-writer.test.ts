@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { crc32c } from '../../core/index.ts';
 import { BufferPool } from './buffer-pool.ts';
-import { crc32c } from './crc32c.ts';
 import { PduWriter } from './pdu-writer.ts';
 
 /** Small, so that slabs are used again and again. */

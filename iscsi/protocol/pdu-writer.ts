@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
+import { crc32c, crc32cPortable } from '../../core/index.ts';
 import { BHS_BYTES, padded } from './bhs.ts';
 import type { BufferPool, Slab } from './buffer-pool.ts';
-import { crc32c, crc32cPortable } from './crc32c.ts';
 
 /** Payloads up to this size are copied beside their header; longer ones are sent where they lie. */
 const COPY_LIMIT_BYTES = 8 * 1024;

@@ -1,5 +1,4 @@
-import { crc32c } from '@node-rs/crc32';
-import { layout } from '../../../core/index.ts';
+import { crc32c, layout } from '../../../core/index.ts';
 
 /** Every checksummed structure of VHDX keeps its CRC-32C in bytes 4 to 7, taken as zeros. */
 const CHECKSUM_AT = 4;

@@ -1,7 +1,9 @@
 /**
- * CRC-32C (Castagnoli), the iSCSI digest. RFC 7143 section 13.1 and RFC 3385.
+ * CRC-32C (Castagnoli): the iSCSI digest (RFC 7143 section 13.1, RFC 3385), and the checksum of VHDX
+ * and ext4 metadata.
  *
- * Headers go through plain JavaScript: a call into the native module costs more than 48 bytes take.
+ * Short inputs go through plain JavaScript: a call into the native module costs more than 48 bytes
+ * take. So do all where native modules may not be loaded.
  */
 type NativeCrc = (input: Uint8Array, initial?: number) => number;
 
@@ -75,8 +77,11 @@ function makeTables(): Int32Array {
   return tables;
 }
 
-/** The prebuilt module, or nothing on a platform it has no build for. */
+/** The prebuilt module, or nothing where it has no build, or where add-ons are not allowed. */
 async function loadNative(): Promise<NativeCrc | undefined> {
+  // Absent without --permission, whatever its type says.
+  const { permission }: { permission?: NodeJS.ProcessPermission } = process;
+  if (permission !== undefined && !permission.has('addon')) return undefined;
   try {
     const loaded = await import('@node-rs/crc32');
     return loaded.crc32c(ZEROS) === CRC_OF_ZEROS ? loaded.crc32c : undefined;
