@@ -1,3 +1,5 @@
+import { addOnsAllowed } from './add-ons.ts';
+
 /**
  * CRC-32C (Castagnoli): the iSCSI digest (RFC 7143 section 13.1, RFC 3385), and the checksum of VHDX
  * and ext4 metadata.
@@ -79,9 +81,7 @@ function makeTables(): Int32Array {
 
 /** The prebuilt module, or nothing where it has no build, or where add-ons are not allowed. */
 async function loadNative(): Promise<NativeCrc | undefined> {
-  // Absent without --permission, whatever its type says.
-  const { permission }: { permission?: NodeJS.ProcessPermission } = process;
-  if (permission !== undefined && !permission.has('addon')) return undefined;
+  if (!addOnsAllowed()) return undefined;
   try {
     const loaded = await import('@node-rs/crc32');
     return loaded.crc32c(ZEROS) === CRC_OF_ZEROS ? loaded.crc32c : undefined;

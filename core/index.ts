@@ -1,3 +1,4 @@
+export { addOnsAllowed } from './add-ons.ts';
 export { type Address, checkMachineName, nearest, parseAddress } from './address.ts';
 export { type BlockDevice, isBlockDevice } from './block-device.ts';
 export * from './block-source.ts';

@@ -1,5 +1,9 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { compressSync, uncompressSync } from 'lz4-napi';
+import { addOnsAllowed, RestoreError } from '../../core/index.ts';
+import { decodeLz4Block } from './lz4-block.ts';
+
+const LZ4_PREFIX_BYTES = 4;
+const lz4 = addOnsAllowed() ? await import('lz4-napi') : undefined;
 
 /** What the two codecs have to do; one implementation serves a thread. Any failure is thrown. */
 export interface BlockCodecs {
@@ -13,7 +17,10 @@ export interface BlockCodecs {
   lz4Decompress(stored: Uint8Array, plainBytes: number): Uint8Array;
 }
 
-/** The codecs that are there on every platform: Node's own zstd, and LZ4 from its npm package. */
+/**
+ * The codecs that are there on every platform: Node's own zstd, and LZ4 from its npm package. Where
+ * add-ons are not allowed, LZ4 is decompressed in JavaScript and cannot be compressed.
+ */
 export const portableCodecs: BlockCodecs = {
   zstdCompress: (plain, level) =>
     zstdCompressSync(plain, {
@@ -26,8 +33,13 @@ export const portableCodecs: BlockCodecs = {
     }),
   zstdDecompress: (stored, maxBytes) =>
     zstdDecompressSync(stored, { chunkSize: Math.max(64, maxBytes), maxOutputLength: maxBytes }),
-  lz4Compress: (plain) => compressSync(bufferOf(plain)),
-  lz4Decompress: (stored) => uncompressSync(bufferOf(stored)),
+  lz4Compress: (plain) => {
+    if (lz4 === undefined) throw new RestoreError('UNSUPPORTED', 'add-ons are not allowed here');
+    return lz4.compressSync(bufferOf(plain));
+  },
+  lz4Decompress: (stored, plainBytes) =>
+    lz4?.uncompressSync(bufferOf(stored)) ??
+    decodeLz4Block(stored.subarray(LZ4_PREFIX_BYTES), plainBytes),
 };
 
 function bufferOf(bytes: Uint8Array): Buffer {

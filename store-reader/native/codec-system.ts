@@ -1,3 +1,4 @@
+import { addOnsAllowed } from '../../core/index.ts';
 import type { BlockCodecs } from './codec-portable.ts';
 
 /*
@@ -18,7 +19,7 @@ type Pointer = bigint | object;
 
 /** `undefined` where the libraries, or the way to call them, are not there. */
 export async function loadSystemCodecs(): Promise<BlockCodecs | undefined> {
-  if (process.platform !== 'linux') return undefined;
+  if (process.platform !== 'linux' || !addOnsAllowed()) return undefined;
   try {
     const { default: koffi } = await import('koffi');
     const zstd = koffi.load('libzstd.so.1');
