@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BytesSource, extentsOf, isRestoreError } from '../../core/index.ts';
+import { BytesSource, extentsOf, isRestoreError, RestoreError } from '../../core/index.ts';
 import { blockSourceSuite } from '../../test/conformance/block-source-suite.ts';
 import { randomBytes } from '../../test/fixtures/random.ts';
 import { contentOf } from './content.ts';
@@ -35,6 +35,27 @@ describe('a content of runs', () => {
       { offset: 100_000, length: 65_536 },
       { offset: 300_000, length: 100_123 },
     ]);
+  });
+
+  it('throws where a part of it is missing, and reads all around that', async () => {
+    const missing = new RestoreError('CORRUPT', 'the chain ends here');
+    const runs = [
+      { offset: 0, length: 4096, at: 8192 },
+      { offset: 4096, length: 4096, missing },
+      { offset: 8192, length: 100, at: 0 },
+    ];
+    const source = contentOf(new BytesSource(VOLUME), 9000, runs);
+    const read = async (offset: number, length: number): Promise<Uint8Array> => {
+      const target = new Uint8Array(length);
+      await source.readInto(target, offset);
+      return target;
+    };
+    expect(await read(0, 4096)).toEqual(VOLUME.slice(8192, 12_288));
+    expect(await read(8192, 100)).toEqual(VOLUME.slice(0, 100));
+    await expect(read(4095, 2)).rejects.toBe(missing);
+    await expect(read(8191, 1)).rejects.toBe(missing);
+    expect(source.peek(5000, 10)).toBeUndefined();
+    expect(await Array.fromAsync(extentsOf(source))).toEqual([{ offset: 0, length: 8292 }]);
   });
 
   it.each([

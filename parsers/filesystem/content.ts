@@ -17,18 +17,23 @@ export interface ContentRun {
   readonly at: number;
 }
 
+/** A stretch of a file that cannot be read though the file has it: reading it throws `missing`. */
+export interface MissingRun {
+  readonly offset: number;
+  readonly length: number;
+  readonly missing: RestoreError;
+}
+
+type Run = ContentRun | MissingRun;
+
 /**
  * A file's content as runs on a volume, everything else a hole. Runs that reach past the file's size
- * are cut.
+ * are cut. A run that is missing counts as data, so nobody takes it for zeros.
  *
  * @param runs ascending and not overlapping.
  * @throws RestoreError `CORRUPT` when they are not, or lie outside the volume.
  */
-export function contentOf(
-  volume: BlockSource,
-  size: number,
-  runs: readonly ContentRun[],
-): SparseSource {
+export function contentOf(volume: BlockSource, size: number, runs: readonly Run[]): SparseSource {
   return new RunContent(volume, size, checked(volume, size, runs));
 }
 
@@ -36,9 +41,9 @@ class RunContent implements SparseSource {
   readonly size: number;
   readonly sectorSize: SectorSize;
   readonly #volume: BlockSource;
-  readonly #runs: readonly ContentRun[];
+  readonly #runs: readonly Run[];
 
-  constructor(volume: BlockSource, size: number, runs: readonly ContentRun[]) {
+  constructor(volume: BlockSource, size: number, runs: readonly Run[]) {
     this.#volume = volume;
     this.#runs = runs;
     this.size = size;
@@ -56,6 +61,7 @@ class RunContent implements SparseSource {
       if (at < holeEnd) target.fill(0, at - offset, holeEnd - offset);
       at = Math.max(at, holeEnd);
       if (run === undefined || at >= end) break;
+      if ('missing' in run) throw run.missing;
       const stop = Math.min(end, run.offset + run.length);
       const share = target.subarray(at - offset, stop - offset);
       await this.#volume.readInto(share, run.at + at - run.offset, signal);
@@ -66,7 +72,7 @@ class RunContent implements SparseSource {
   peek(offset: number, length: number): Uint8Array | undefined {
     checkRange(this, offset, length);
     const run = this.#runs[this.#firstEndingAfter(offset)];
-    if (run === undefined || offset < run.offset) return undefined;
+    if (run === undefined || 'missing' in run || offset < run.offset) return undefined;
     if (offset + length > run.offset + run.length) return undefined;
     return this.#volume.peek(run.at + offset - run.offset, length);
   }
@@ -77,7 +83,7 @@ class RunContent implements SparseSource {
     let held: Extent | undefined;
     for (let index = this.#firstEndingAfter(offset); index < this.#runs.length; index += 1) {
       throwIfAborted(signal);
-      const run = this.#runs[index] as ContentRun;
+      const run = this.#runs[index] as Run;
       if (run.offset >= end) break;
       const start = Math.max(offset, run.offset);
       const piece = { offset: start, length: Math.min(end, run.offset + run.length) - start };
@@ -100,7 +106,7 @@ class RunContent implements SparseSource {
     let high = this.#runs.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const run = this.#runs[middle] as ContentRun;
+      const run = this.#runs[middle] as Run;
       if (run.offset + run.length <= offset) low = middle + 1;
       else high = middle;
     }
@@ -108,20 +114,22 @@ class RunContent implements SparseSource {
   }
 }
 
-function checked(
-  volume: BlockSource,
-  size: number,
-  runs: readonly ContentRun[],
-): readonly ContentRun[] {
-  const kept: ContentRun[] = [];
+function checked(volume: BlockSource, size: number, runs: readonly Run[]): readonly Run[] {
+  const kept: Run[] = [];
   let last = 0;
-  for (const { offset, length, at } of runs) {
+  for (const run of runs) {
+    const { offset, length } = run;
     if (offset < last || length < 0 || !Number.isSafeInteger(offset + length)) {
       throw outOfPlace('runs that ascend and do not overlap', `a run at ${offset} behind ${last}`);
     }
     last = offset + length;
     const used = Math.min(length, size - offset);
     if (used <= 0) continue;
+    if ('missing' in run) {
+      kept.push({ offset, length: used, missing: run.missing });
+      continue;
+    }
+    const { at } = run;
     if (!(at >= 0 && at + used <= volume.size)) {
       throw outOfPlace(`a run inside the volume of ${volume.size} bytes`, `${used} bytes at ${at}`);
     }
