@@ -26,6 +26,7 @@ export { type CacheOptions, cache } from './filters/cache.ts';
 export { concat } from './filters/concat.ts';
 export { type Fault, faulty } from './filters/faulty.ts';
 export { type ReadaheadOptions, readahead } from './filters/readahead.ts';
+export { type Replacement, replaced } from './filters/replaced.ts';
 export { slice } from './filters/slice.ts';
 export {
   type Finding,
