@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { type BlockDevice, isRestoreError, layout } from '../../core/index.ts';
-import { DISK_GUID_AT, GUID_BYTES, type Gpt, readGpt, seal, UNIQUE_GUID_AT } from './gpt.ts';
-import { formatGuid, randomGuid } from './guid.ts';
-import { type Mbr, type PartitionRange, readMbr, SIGNATURE_AT } from './mbr.ts';
+import { DISK_GUID_AT, GUID_BYTES, seal, UNIQUE_GUID_AT } from '../partition/gpt.ts';
+import { formatGuid } from '../partition/guid.ts';
+import { type Mbr, readMbr, SIGNATURE_AT } from '../partition/mbr.ts';
+import type { PartitionRange } from '../partition/partition.ts';
+import { type GptPair, readGptPair } from './gpt-pair.ts';
 import { type FoundIdentifier, findIdentifiers } from './signatures.ts';
 
 /** One identifier that was replaced. */
@@ -62,7 +64,7 @@ const ADVICE: Readonly<Record<string, string>> = {
  */
 export async function newIdentity(device: BlockDevice): Promise<IdentityReport> {
   const mbr = await readMbr(device);
-  const gpt = mbr?.isProtective === true ? await readGpt(device) : undefined;
+  const gpt = mbr?.isProtective === true ? await readGptPair(device) : undefined;
   const partitions = gpt?.partitions ?? mbr?.partitions ?? [];
   const clashes = await clashesOf(device, partitions);
   const { changed, writes } = changesOf(mbr, gpt);
@@ -72,7 +74,7 @@ export async function newIdentity(device: BlockDevice): Promise<IdentityReport> 
   return { scheme, changed, clashes, notes: notesOn(changed, clashes) };
 }
 
-function changesOf(mbr: Mbr | undefined, gpt: Gpt | undefined): Change {
+function changesOf(mbr: Mbr | undefined, gpt: GptPair | undefined): Change {
   const change: Change = { changed: [], writes: [] };
   if (gpt !== undefined) renewGpt(gpt, change);
   const isPlain = mbr !== undefined && gpt === undefined && mbr.partitions.length > 0;
@@ -81,7 +83,7 @@ function changesOf(mbr: Mbr | undefined, gpt: Gpt | undefined): Change {
   return change;
 }
 
-function renewGpt({ primary, backup, diskGuid, partitions }: Gpt, change: Change): void {
+function renewGpt({ primary, backup, diskGuid, partitions }: GptPair, change: Change): void {
   const newGuid = randomGuid();
   change.changed.push({
     what: 'GPT disk GUID',
@@ -119,7 +121,7 @@ async function clashesOf(
   const places =
     partitions.length === 0
       ? [{ offset: 0, length: device.size }]
-      : partitions.slice(0, PARTITIONS_PROBED_MAX).filter(({ length }) => length > 0);
+      : partitions.slice(0, PARTITIONS_PROBED_MAX).filter(({ isInside }) => isInside);
   const clashes: Clash[] = [];
   for (const place of places) {
     const partition = 'number' in place ? { partition: place.number } : {};
@@ -155,6 +157,14 @@ function notesOn(changed: readonly ChangedIdentifier[], clashes: readonly Clash[
     notes.push('File systems inside its logical volumes keep their identifiers too.');
   }
   return notes;
+}
+
+/** A random GUID (RFC 9562 version 4) in the byte order of disks: the first three fields little-endian. */
+function randomGuid(): Uint8Array {
+  const bytes = randomBytes(GUID_BYTES);
+  bytes[7] = ((bytes[7] as number) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+  return bytes;
 }
 
 function hex(signature: number): string {

@@ -1,6 +1,6 @@
 /** What names itself by an identifier that a second copy would repeat. Bytes only, and few. */
 import { type BlockSource, layout, readBytes } from '../../core/index.ts';
-import { formatUuid } from './guid.ts';
+import { formatUuid } from '../partition/guid.ts';
 
 /** An identifier found in a partition. */
 export interface FoundIdentifier {

@@ -1,14 +1,4 @@
-import { randomBytes } from 'node:crypto';
-
-/** A random GUID (RFC 9562 version 4) in the byte order of disks: the first three fields little-endian. */
-export function randomGuid(): Uint8Array {
-  const bytes = randomBytes(16);
-  bytes[7] = ((bytes[7] as number) & 0x0f) | 0x40;
-  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
-  return bytes;
-}
-
-/** A GUID as people and tools write it (UEFI 2.10, appendix A). */
+/** A GUID as people and tools write it (UEFI 2.10, appendix A): the first three fields little-endian. */
 export function formatGuid(bytes: Uint8Array): string {
   const part = (...places: number[]): string =>
     Buffer.from(places.map((place) => bytes[place] ?? 0)).toString('hex');
