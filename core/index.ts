@@ -21,6 +21,7 @@ export {
 export type { FileOpener } from './file-access.ts';
 export { nameFromBytes, nameToBytes } from './file-name.ts';
 export type * from './file-system.ts';
+export { borrowed } from './filters/borrowed.ts';
 export { budgeted } from './filters/budgeted.ts';
 export { type CacheOptions, cache } from './filters/cache.ts';
 export { concat } from './filters/concat.ts';
@@ -28,6 +29,8 @@ export { type Fault, faulty } from './filters/faulty.ts';
 export { type ReadaheadOptions, readahead } from './filters/readahead.ts';
 export { type Replacement, replaced } from './filters/replaced.ts';
 export { slice } from './filters/slice.ts';
+export { striped } from './filters/striped.ts';
+export { zeroSource } from './filters/zeros.ts';
 export {
   type Finding,
   HEALTH_STATES,
