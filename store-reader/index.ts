@@ -1,5 +1,6 @@
 export type { Backend, ObjectSink } from './backends/backend.ts';
 export { DirectoryBackend } from './backends/directory.ts';
+export { changedExtents } from './compare.ts';
 export { CHECKPOINT_INTERVAL, type Catalog, encodeCommit } from './native/catalog.ts';
 export { encodeBlock } from './native/codec.ts';
 export { NativeDisk } from './native/disk.ts';

@@ -112,7 +112,7 @@ export class NativeDisk implements SparseSource {
     if (end <= offset || this.root === undefined) return;
     const first = Math.floor(offset / this.blockSize);
     const last = Math.floor((end - 1) / this.blockSize);
-    const root = await this.#page(this.root, this.levels - 1);
+    const root = await this.page(this.root, this.levels - 1);
     yield* this.#walk(root, this.levels - 1, 0, first, last, signal);
   }
 
@@ -139,9 +139,22 @@ export class NativeDisk implements SparseSource {
     let reference = this.root;
     for (let at = this.levels - 1; ; at -= 1) {
       if (reference === undefined) return undefined;
-      const page = await this.#page(reference, at);
+      const page = await this.page(reference, at);
       if (at === level) return { page, reference };
       reference = page.entry(Math.floor(index / FANOUT ** (at - 1 - level)) % FANOUT);
+    }
+  }
+
+  /**
+   * A page of this disk's map by its reference.
+   *
+   * @throws RestoreError `CORRUPT`, `IO`, naming the disk.
+   */
+  async page(reference: BlockReference, level: number): Promise<Page> {
+    try {
+      return await this.#blocks.page(reference, level);
+    } catch (error) {
+      throw this.#inContext(error, 'an index page of this disk cannot be read');
     }
   }
 
@@ -163,7 +176,7 @@ export class NativeDisk implements SparseSource {
       if (level === 0) {
         yield start;
       } else {
-        const child = await this.#page(entry, level - 1);
+        const child = await this.page(entry, level - 1);
         yield* this.#walk(child, level - 1, index * FANOUT + slot, first, last, signal);
       }
     }
@@ -192,14 +205,6 @@ export class NativeDisk implements SparseSource {
     if (found === undefined) return undefined;
     this.#recent = { index: leafIndex, page: found.page };
     return found.page.entry(block % FANOUT);
-  }
-
-  async #page(reference: BlockReference, level: number): Promise<Page> {
-    try {
-      return await this.#blocks.page(reference, level);
-    } catch (error) {
-      throw this.#inContext(error, 'an index page of this disk cannot be read');
-    }
   }
 
   async #fill(
