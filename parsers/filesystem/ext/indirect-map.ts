@@ -1,0 +1,99 @@
+import { RestoreError } from '../../../core/index.ts';
+import type { ContentRun } from '../content.ts';
+import type { BlockMap, MapPiece } from './block-map.ts';
+import type { Inode } from './inode.ts';
+import { checkBlocks, type ExtVolume, readBlock } from './volume.ts';
+
+/** Kernel documentation, filesystems/ext4, "Direct/Indirect Block Addressing". */
+const DIRECT_COUNT = 12;
+const LEVELS = 3;
+
+/** The block pointers of one inode of ext2 or ext3: direct, and up to three levels of indirect ones. */
+export class IndirectMap implements BlockMap {
+  readonly #volume: ExtVolume;
+  readonly #inode: Inode;
+  readonly #perBlock: number;
+
+  constructor(volume: ExtVolume, inode: Inode) {
+    this.#volume = volume;
+    this.#inode = inode;
+    this.#perBlock = volume.superblock.blockSize / 4;
+  }
+
+  async piece(offset: number, signal?: AbortSignal): Promise<MapPiece> {
+    const { blockSize } = this.#volume.superblock;
+    const wanted = Math.floor(offset / blockSize);
+    const root = this.#inode.blockField;
+    if (wanted < DIRECT_COUNT) return this.#pointers(root.subarray(0, DIRECT_COUNT * 4), 0);
+    let first = DIRECT_COUNT;
+    for (let level = 1; level <= LEVELS; level += 1) {
+      const span = this.#perBlock ** level;
+      if (wanted < first + span) {
+        const block = pointerAt(root, DIRECT_COUNT + level - 1);
+        return this.#descend({ block, level, first, wanted }, signal);
+      }
+      first += span;
+    }
+    return { start: first * blockSize, end: Number.MAX_SAFE_INTEGER, runs: [] };
+  }
+
+  /** Follows one pointer a level. Levels only fall, so a cycle ends. */
+  async #descend(
+    from: { block: number; level: number; first: number; wanted: number },
+    signal: AbortSignal | undefined,
+  ): Promise<MapPiece> {
+    let { block, level, first } = from;
+    const { blockSize } = this.#volume.superblock;
+    for (;;) {
+      const span = this.#perBlock ** level;
+      if (block === 0) {
+        return { start: first * blockSize, end: (first + span) * blockSize, runs: [] };
+      }
+      const structure = `indirect block of inode ${this.#inode.number}`;
+      const pointers = await readBlock(this.#volume, block, structure, signal);
+      if (level === 1) return this.#pointers(pointers, first);
+      level -= 1;
+      const index = Math.floor((from.wanted - first) / this.#perBlock ** level);
+      first += index * this.#perBlock ** level;
+      block = pointerAt(pointers, index);
+    }
+  }
+
+  /** Adjacent blocks become one run. */
+  #pointers(data: Uint8Array, first: number): MapPiece {
+    const { blockSize } = this.#volume.superblock;
+    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    const count = data.byteLength / 4;
+    const runs: ContentRun[] = [];
+    for (let index = 0; index < count; ) {
+      const block = view.getUint32(index * 4, true);
+      let length = 1;
+      if (block === 0) {
+        index += 1;
+        continue;
+      }
+      while (
+        index + length < count &&
+        view.getUint32((index + length) * 4, true) === block + length
+      ) {
+        length += 1;
+      }
+      checkBlocks(this.#volume, block, length, `block pointer of inode ${this.#inode.number}`);
+      runs.push({
+        offset: (first + index) * blockSize,
+        length: length * blockSize,
+        at: block * blockSize,
+      });
+      index += length;
+    }
+    return { start: first * blockSize, end: (first + count) * blockSize, runs };
+  }
+}
+
+function pointerAt(data: Uint8Array, index: number): number {
+  const at = index * 4;
+  if (at + 4 > data.byteLength) {
+    throw new RestoreError('CORRUPT', 'a block pointer lies outside its block');
+  }
+  return new DataView(data.buffer, data.byteOffset + at, 4).getUint32(0, true);
+}
