@@ -76,6 +76,30 @@ describe('parseAddress', () => {
   });
 });
 
+describe('parseAddress of Windows paths', () => {
+  it.each([
+    ['sql02@latest:C:/Users/eva', { machine: 'sql02', point: 'latest', path: '/C:/Users/eva' }],
+    ['sql02@latest:/C:/Users', { machine: 'sql02', point: 'latest', path: '/C:/Users' }],
+    ['sql02@latest:d:', { machine: 'sql02', point: 'latest', path: '/d:' }],
+    [
+      'sql02@2026-11-03T22:00:00Z:C:\\Users\\a:b',
+      { machine: 'sql02', point: '2026-11-03T22:00:00Z', path: '/C:/Users/a:b' },
+    ],
+    [
+      'sql02@latest/disk0/C:/Users',
+      { machine: 'sql02', point: 'latest', disk: 'disk0', volume: 'C', path: '/Users' },
+    ],
+    ['web01@latest:/a:b:/c', { machine: 'web01', point: 'latest', path: '/a:b:/c' }],
+    ['web01@latest:/a\\b', { machine: 'web01', point: 'latest', path: '/a\\b' }],
+  ])('%s', (text, expected) => {
+    expect(parseAddress(text)).toEqual(expected);
+  });
+
+  it('needs a restore point before a drive letter too', () => {
+    expect(() => parseAddress('sql02:C:/Users')).toThrow(/needs a restore point/);
+  });
+});
+
 describe('nearest', () => {
   it('puts the likeliest name first and leaves out strangers', () => {
     expect(nearest('wbe01', ['sql02', 'web02', 'web01'])).toEqual(['web01', 'web02']);

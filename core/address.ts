@@ -9,22 +9,24 @@ export interface Address {
   readonly point?: string;
   readonly disk?: string;
   readonly volume?: string;
-  /** Absolute, with its leading slash. */
+  /** Absolute, with its leading slash; a Windows path as `/C:/Users`. */
   readonly path?: string;
 }
 
 /** Machine names: what fits into an address, a file name and a log line without quoting. */
 const MACHINE_NAME = /^[^\s@/:\\\p{C}]{1,255}$/u;
 
+/** `:C:` before a slash, a backslash or the end. */
+const DRIVE_PATH = /:[A-Za-z]:(?=[/\\]|$)/;
+
 /** @throws RestoreError `INVALID` with what is wrong and how an address looks. */
 export function parseAddress(text: string): Address {
-  const pathAt = text.indexOf(':/');
-  const place = pathAt < 0 ? text : text.slice(0, pathAt);
+  const { place, path } = splitPath(text);
   const at = place.indexOf('@');
   const machine = at < 0 ? place : place.slice(0, at);
   checkMachineName(machine);
   if (at < 0) {
-    if (pathAt >= 0) throw malformed(text, 'a path needs a restore point');
+    if (path !== undefined) throw malformed(text, 'a path needs a restore point');
     return { machine };
   }
   const [point = '', disk, ...volume] = place.slice(at + 1).split('/');
@@ -35,8 +37,23 @@ export function parseAddress(text: string): Address {
     point,
     ...(disk === undefined ? {} : { disk }),
     ...(volume.length === 0 ? {} : { volume: volume.join('/') }),
-    ...(pathAt < 0 ? {} : { path: text.slice(pathAt + 1) }),
+    ...(path === undefined ? {} : { path }),
   };
+}
+
+/**
+ * The path begins at the first `:/`, or at a drive letter: `sql02@latest:C:\Users`. A time has no
+ * letter alone between two colons.
+ */
+function splitPath(text: string): { readonly place: string; readonly path?: string } {
+  const pathAt = text.indexOf(':/');
+  const driveAt = text.search(DRIVE_PATH);
+  if (driveAt >= 0 && (pathAt < 0 || driveAt < pathAt)) {
+    const path = `/${text.slice(driveAt + 1).replaceAll('\\', '/')}`;
+    return { place: text.slice(0, driveAt), path };
+  }
+  if (pathAt < 0) return { place: text };
+  return { place: text.slice(0, pathAt), path: text.slice(pathAt + 1) };
 }
 
 /** @throws RestoreError `INVALID` unless `name` can name a machine. */
@@ -83,6 +100,6 @@ function distanceOf(a: string, b: string): number {
 function malformed(text: string, why: string): RestoreError {
   return new RestoreError('INVALID', `not an address: ${why}`, {
     where: { found: text },
-    hint: 'Write machine@point[/disk[/volume]][:/path], for example web01@latest/disk0.',
+    hint: 'Write machine@point[/disk[/volume]][:/path], for example web01@latest:/etc/hosts.',
   });
 }
