@@ -1,0 +1,187 @@
+import {
+  HealthLog,
+  isRestoreError,
+  type Replacement,
+  RestoreError,
+  replaced,
+} from '../../../../core/index.ts';
+import type { Volume } from '../../driver.ts';
+import { SUPERBLOCK_AT, type Superblock } from '../superblock.ts';
+import type { ExtVolume } from '../volume.ts';
+import { tagSumHolds } from './checksums.ts';
+import { isLater, JOURNAL_MAGIC, type JournalFormat, parseJournalSuper } from './format.ts';
+import type { JournalFile } from './journal-file.ts';
+import { locateJournal } from './locate.ts';
+import { type Log, type LoggedBlock, readLog } from './log.ts';
+
+/** The volume as it reads after its journal, and what the journal held. */
+export interface Replayed {
+  /**
+   * The volume with every replayed block in its place; the volume itself when there was nothing to
+   * replay. Its superblock may be another one: read it anew.
+   */
+  readonly volume: Volume;
+  readonly transactions: number;
+  /** Blocks that read otherwise than they lie on the volume. */
+  readonly blocks: number;
+  /** Copies in the log that a later transaction declared void. */
+  readonly revoked: number;
+}
+
+/** What one replaced block costs in tables. */
+const BLOCK_HELD_BYTES = 64;
+
+/**
+ * Replays the volume's journal in memory, as the kernel and e2fsck do it on disk. To be called
+ * before anything but the superblock is believed: descriptors and inodes lie in the journal too.
+ *
+ * The volume's health becomes `journal replayed`; `stale`, with what was found, where the journal or
+ * a part of it cannot be applied: what then can be, is, as e2fsck does.
+ *
+ * @throws RestoreError `IO`, `LIMIT`, `CANCELLED`; damage is told in the volume's health.
+ */
+export async function replayJournal(volume: Volume, superblock: Superblock): Promise<Replayed> {
+  const nothing: Replayed = { volume, transactions: 0, blocks: 0, revoked: 0 };
+  if (superblock.journal === undefined) {
+    if (superblock.needsRecovery) volume.health.note('stale', { message: NO_JOURNAL });
+    return nothing;
+  }
+  if (!isDirty(superblock)) return nothing;
+  try {
+    // The health of what is read before the replay is no matter: it may be about to be mended.
+    const before: ExtVolume = { ...volume, superblock, health: new HealthLog() };
+    const file = await locateJournal(before, superblock.journal);
+    const format = parseJournalSuper(await file.read(0), file.blockSize, file.length);
+    if (format.start === 0) return nothing;
+    return await new Replay(volume, file, format).run();
+  } catch (error) {
+    if (!isRestoreError(error, 'CORRUPT') && !isRestoreError(error, 'UNSUPPORTED')) throw error;
+    volume.health.note('stale', {
+      message: `${NOT_REPLAYED}: ${error.message}`,
+      where: error.where,
+    });
+    return nothing;
+  }
+}
+
+const NO_JOURNAL = 'the volume asks for its journal to be replayed, and has none';
+const NOT_REPLAYED =
+  'the volume was in use and its journal could not be replayed: the last changes may be missing or half done';
+
+/**
+ * Copies of the superblock are not updated when a volume is mounted: read by one of them, the
+ * journal alone tells whether it is to be replayed.
+ */
+function isDirty(superblock: Superblock): boolean {
+  return superblock.needsRecovery || superblock.offset !== SUPERBLOCK_AT;
+}
+
+class Replay {
+  readonly #volume: Volume;
+  readonly #file: JournalFile;
+  readonly #format: JournalFormat;
+  readonly #blocks = new Map<number, Replacement>();
+  #revoked = 0;
+
+  constructor(volume: Volume, file: JournalFile, format: JournalFormat) {
+    this.#volume = volume;
+    this.#file = file;
+    this.#format = format;
+  }
+
+  async run(): Promise<Replayed> {
+    const log = await readLog(this.#file, this.#format);
+    for (const logged of log.blocks) await this.#apply(logged, log);
+    const { health } = this.#volume;
+    if (log.lost !== undefined)
+      health.note('stale', { message: log.lost.message, where: log.lost.where });
+    if (this.#format.errorNumber !== 0) {
+      health.note('journal replayed', {
+        message: 'the file system had met an error before: run fsck on the original',
+        where: { structure: 's_errno', found: this.#format.errorNumber | 0 },
+      });
+    }
+    health.note('journal replayed', {
+      message: `the journal was replayed: ${log.transactions} transactions, ${this.#blocks.size} blocks`,
+    });
+    return {
+      volume: this.#overlay(),
+      transactions: log.transactions,
+      blocks: this.#blocks.size,
+      revoked: this.#revoked,
+    };
+  }
+
+  async #apply(logged: LoggedBlock, log: Log): Promise<void> {
+    const revokedBy = log.revoked.get(logged.block);
+    if (revokedBy !== undefined && !isLater(logged.sequence, revokedBy)) {
+      this.#revoked += 1;
+      return;
+    }
+    try {
+      this.#check(logged);
+      this.#put(logged, await this.#copyOf(logged));
+    } catch (error) {
+      if (!isRestoreError(error, 'CORRUPT')) throw error;
+      this.#volume.health.note('stale', { message: error.message, where: error.where });
+    }
+  }
+
+  #put({ block }: LoggedBlock, by: Replacement): void {
+    const before = this.#blocks.get(block);
+    if (before === undefined) this.#volume.budget.hold(BLOCK_HELD_BYTES);
+    if (before instanceof Uint8Array) this.#volume.budget.release(before.byteLength);
+    this.#blocks.set(block, by);
+  }
+
+  /** What is to stand in for the block: its place in the log or, where it was escaped, a copy. */
+  async #copyOf(logged: LoggedBlock): Promise<Replacement> {
+    const { checksums } = this.#format;
+    if (checksums >= 2) {
+      const block = await this.#file.read(logged.index);
+      if (!tagSumHolds(this.#format, logged.sequence, block, logged.sum)) throw damagedCopy(logged);
+    }
+    if (!logged.escaped) return this.#file.offsetOf(logged.index);
+    this.#volume.budget.hold(this.#format.blockSize);
+    const copy = (await this.#file.read(logged.index)).slice();
+    new DataView(copy.buffer).setUint32(0, JOURNAL_MAGIC);
+    return copy;
+  }
+
+  /** The bound is the volume's, not the superblock's: a growing file system logs blocks behind it. */
+  #check({ block, sequence }: LoggedBlock): void {
+    const count = Math.floor(this.#volume.data.size / this.#format.blockSize);
+    const where = { structure: `journal transaction ${sequence}`, found: block };
+    if (block >= count) {
+      throw new RestoreError('CORRUPT', 'the journal holds a block from outside the volume', {
+        where: { ...where, expected: `below ${count}` },
+      });
+    }
+    if (this.#file.holds(block)) {
+      throw new RestoreError('CORRUPT', 'the journal would overwrite itself', { where });
+    }
+  }
+
+  #overlay(): Volume {
+    const { data, metadata } = this.#volume;
+    if (this.#blocks.size === 0) return this.#volume;
+    return {
+      ...this.#volume,
+      data: replaced(data, this.#format.blockSize, this.#blocks),
+      metadata: replaced(metadata, this.#format.blockSize, this.#blocks),
+    };
+  }
+}
+
+function damagedCopy({ block, sequence }: LoggedBlock): RestoreError {
+  return new RestoreError(
+    'CORRUPT',
+    'a block of the journal is damaged, so an older state of it is shown',
+    {
+      where: {
+        structure: `journal transaction ${sequence}, block ${block}`,
+        expected: 'its checksum',
+      },
+    },
+  );
+}
