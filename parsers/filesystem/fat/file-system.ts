@@ -1,0 +1,235 @@
+import {
+  type Attributes,
+  type DirectoryEntry,
+  type ExtendedAttribute,
+  type FileSystem,
+  isRestoreError,
+  layout,
+  type LinkTarget,
+  type ListOptions,
+  type NodeId,
+  RestoreError,
+  type SpaceUse,
+  type SparseSource,
+  type StreamEntry,
+  throwIfAborted,
+  type VolumeHealth,
+} from '../../../core/index.ts';
+import { bytesAt } from '../bytes-at.ts';
+import { contentOf } from '../content.ts';
+import type { Volume } from '../driver.ts';
+import { NameIndex } from '../name-index.ts';
+import { TreeGuard } from '../tree-guard.ts';
+import type { Geometry } from './boot-sector.ts';
+import { contentRuns } from './chain.ts';
+import { type FatRecord, type NamedRecord, recordAt } from './directory.ts';
+import { cutOff, type DirectoryContent } from './directory-content.ts';
+import { ATTR, ENTRY_BYTES } from './layout.ts';
+import type { FatTables } from './tables.ts';
+import { timestampOf } from './times.ts';
+
+export interface FatFacts {
+  readonly label: string;
+  readonly uuid: string;
+  readonly space: SpaceUse;
+}
+
+/** No entry lies in the boot sector, so no file has this number. */
+const ROOT: NodeId = 0;
+const ASCII_ONLY = /^[\0-\x7f]*$/;
+
+/** An open FAT volume. A node is the byte offset of a file's short entry. */
+export class FatFileSystem implements FileSystem {
+  readonly caseSensitive = false;
+  readonly root = ROOT;
+  readonly type: string;
+  readonly label: string;
+  readonly uuid: string;
+  readonly space: SpaceUse;
+  readonly #volume: Volume;
+  readonly #geometry: Geometry;
+  readonly #tables: FatTables;
+  readonly #directories: DirectoryContent;
+  readonly #names = new NameIndex(foldCase);
+  readonly #tree = new TreeGuard();
+
+  constructor(
+    volume: Volume,
+    geometry: Geometry,
+    tables: FatTables,
+    directories: DirectoryContent,
+    facts: FatFacts,
+  ) {
+    this.#volume = volume;
+    this.#geometry = geometry;
+    this.#tables = tables;
+    this.#directories = directories;
+    this.type = geometry.type;
+    this.label = facts.label;
+    this.uuid = facts.uuid;
+    this.space = facts.space;
+  }
+
+  get health(): VolumeHealth {
+    return this.#volume.health.health;
+  }
+
+  lookup(parent: NodeId, name: string, signal?: AbortSignal): Promise<NodeId | undefined> {
+    const options = signal === undefined ? {} : { signal };
+    return this.#names.find(parent, name, () => this.list(parent, options));
+  }
+
+  async stat(node: NodeId, signal?: AbortSignal): Promise<Attributes> {
+    return (await this.#record(node, signal)).attributes;
+  }
+
+  async *list(node: NodeId, options: ListOptions = {}): AsyncGenerator<readonly DirectoryEntry[]> {
+    throwIfAborted(options.signal);
+    const directory = await this.#record(node, options.signal);
+    if (!directory.isDirectory) throw new RestoreError('INVALID', 'a file has no entries to list');
+    const place = node === ROOT ? this.#geometry.rootCluster : directory.firstCluster;
+    this.#tree.enter(node, place);
+    const names = new Set<string>();
+    let damage: RestoreError | undefined;
+    for await (const records of this.#read(node, directory, options.signal)) {
+      const batch: DirectoryEntry[] = [];
+      for (const record of records) {
+        const fault = this.#faultOf(record, names, place);
+        if (fault === undefined) batch.push(entryOf(record, options.attributes === true));
+        else damage ??= fault;
+      }
+      if (batch.length > 0) yield batch;
+    }
+    if (damage !== undefined) throw damage;
+  }
+
+  async open(node: NodeId, stream?: string, signal?: AbortSignal): Promise<SparseSource> {
+    const record = await this.#record(node, signal);
+    if (stream !== undefined && stream !== '') {
+      throw new RestoreError('NOT_FOUND', 'FAT has no streams', { where: { found: stream } });
+    }
+    if (record.isDirectory) throw new RestoreError('INVALID', 'a directory has no content to open');
+    const { clusterBytes } = this.#geometry;
+    const { size, firstCluster } = record;
+    const needed = Math.ceil(size / clusterBytes);
+    const chain = await this.#tables.followFile(firstCluster, needed, signal);
+    const { data } = this.#volume;
+    const runs = contentRuns(
+      chain,
+      this.#geometry,
+      size,
+      data.size,
+      () => chain.damage ?? cutOff(data.size),
+    );
+    return contentOf(data, size, runs);
+  }
+
+  async readLink(): Promise<LinkTarget> {
+    throw new RestoreError('INVALID', 'FAT has no symbolic links');
+  }
+
+  async xattrs(): Promise<readonly ExtendedAttribute[]> {
+    return [];
+  }
+
+  async streams(): Promise<readonly StreamEntry[]> {
+    return [];
+  }
+
+  async close(): Promise<void> {}
+
+  /** Why an entry is not shown. */
+  #faultOf(record: NamedRecord, names: Set<string>, place: number): RestoreError | undefined {
+    if (record.name === '' || names.has(record.name)) return this.#noted(badName(record));
+    names.add(record.name);
+    if (!record.isDirectory) return undefined;
+    try {
+      this.#tree.found(record.node, place);
+      return undefined;
+    } catch (error) {
+      if (!isRestoreError(error, 'CORRUPT')) throw error;
+      return this.#noted(error);
+    }
+  }
+
+  async *#read(
+    node: NodeId,
+    { firstCluster }: FatRecord,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<NamedRecord[]> {
+    try {
+      yield* this.#directories.read(node === ROOT ? 'root' : firstCluster, signal);
+    } catch (error) {
+      if (isRestoreError(error, 'CORRUPT')) this.#noted(error);
+      throw error;
+    }
+  }
+
+  #noted(error: RestoreError): RestoreError {
+    this.#volume.health.damage(error);
+    return error;
+  }
+
+  async #record(node: NodeId, signal: AbortSignal | undefined): Promise<FatRecord> {
+    if (node === ROOT) return rootRecord();
+    const { rootAt, totalBytes } = this.#geometry;
+    const isPlace =
+      Number.isSafeInteger(node) &&
+      node % ENTRY_BYTES === 0 &&
+      node >= rootAt &&
+      node + ENTRY_BYTES <= Math.min(totalBytes, this.#volume.data.size);
+    if (!isPlace) throw new RestoreError('INVALID', `there is no node ${node} on this volume`);
+    const bytes = await bytesAt(this.#volume.metadata, node, ENTRY_BYTES, signal);
+    return recordAt(layout.viewOf(bytes), 0, node, this.#directories.rules);
+  }
+}
+
+function rootRecord(): FatRecord {
+  return {
+    node: ROOT,
+    isDirectory: true,
+    firstCluster: 0,
+    size: 0,
+    attributes: {
+      kind: 'directory',
+      size: 0,
+      allocated: 0,
+      links: 1,
+      modified: timestampOf(0, 0),
+      fileNumber: ROOT,
+      generation: 0,
+      dosAttributes: ATTR.directory,
+    },
+  };
+}
+
+function entryOf(record: NamedRecord, withAttributes: boolean): DirectoryEntry {
+  const { name, node, isDirectory, attributes, shortName } = record;
+  return {
+    name,
+    node,
+    kind: isDirectory ? 'directory' : 'file',
+    ...(withAttributes ? { attributes } : {}),
+    ...(shortName === undefined ? {} : { shortName }),
+  };
+}
+
+/** Unit by unit, as Windows does it: a name never changes its length. */
+function foldCase(name: string): string {
+  if (ASCII_ONLY.test(name)) return name.toUpperCase();
+  let folded = '';
+  for (let index = 0; index < name.length; index += 1) {
+    const unit = name.charAt(index);
+    const capital = unit.toUpperCase();
+    folded += capital.length === 1 ? capital : unit;
+  }
+  return folded;
+}
+
+function badName({ node, name }: NamedRecord): RestoreError {
+  const found = name === '' ? 'no name' : `${JSON.stringify(name)} a second time`;
+  return new RestoreError('CORRUPT', 'a directory entry has no name of its own', {
+    where: { structure: 'directory entry', offset: node, expected: 'a new name', found },
+    hint: 'Repair a copy of the volume with `fsck.fat` to get at the file.',
+  });
+}
