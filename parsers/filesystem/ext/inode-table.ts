@@ -19,7 +19,7 @@ export class InodeTable {
    * @throws RestoreError `CORRUPT` when there is no such inode, it is not in use, or is damaged.
    */
   async read(number: number, signal?: AbortSignal): Promise<Inode> {
-    const offset = await this.#offsetOf(number, signal);
+    const offset = await this.offsetOf(number, signal);
     const { superblock, metadata } = this.#volume;
     const structure = `inode ${number}`;
     const raw = await readWithin(metadata, offset, superblock.inodeSize, structure, signal);
@@ -48,7 +48,7 @@ export class InodeTable {
     const lines = new Set<number>();
     for (const number of numbers) {
       if (number < 1 || number > superblock.inodeCount) continue;
-      const offset = await this.#offsetOf(number, signal).catch(() => undefined);
+      const offset = await this.offsetOf(number, signal).catch(() => undefined);
       if (offset === undefined || offset + superblock.inodeSize > metadata.size) continue;
       if (metadata.peek(offset, superblock.inodeSize) === undefined) {
         lines.add(offset - (offset % LINE_BYTES));
@@ -60,7 +60,12 @@ export class InodeTable {
     );
   }
 
-  async #offsetOf(number: number, signal: AbortSignal | undefined): Promise<number> {
+  /**
+   * Where the record lies on the volume, in bytes.
+   *
+   * @throws RestoreError `CORRUPT` when there is no such inode.
+   */
+  async offsetOf(number: number, signal?: AbortSignal): Promise<number> {
     const { superblock } = this.#volume;
     if (number < 1 || number > superblock.inodeCount) {
       throw new RestoreError('CORRUPT', 'a reference leads to no inode', {
