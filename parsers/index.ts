@@ -14,3 +14,17 @@ export {
 export { openImage } from './image/open.ts';
 export { encodeImage } from './image/encode.ts';
 export { type IdentityReport, newIdentity } from './identity/new-identity.ts';
+export type { Partition, PartitionTable } from './partition/partition.ts';
+export { findVolumes, type FindVolumesOptions } from './volume/find-volumes.ts';
+export {
+  CONTENT_KINDS,
+  type ContentKind,
+  type DiskVolumes,
+  type MachineDisk,
+  type MachineVolumes,
+  type PhysicalVolume,
+  type Volume,
+  type VolumeContent,
+  type VolumeGroup,
+} from './volume/model.ts';
+export { resolveVolume, type VolumeAt, type VolumeWish } from './volume/resolve.ts';

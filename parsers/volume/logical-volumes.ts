@@ -1,0 +1,84 @@
+import type { Finding } from '../../core/index.ts';
+import { contentOf, type FoundContent } from './content.ts';
+import { type FoundPhysicalVolume, isLocal } from './lvm/copies.ts';
+import type { LogicalVolumeText } from './lvm/group.ts';
+import { assembleGroups } from './lvm/groups.ts';
+import {
+  type AssembledGroup,
+  disksOf,
+  kindOf,
+  openLogicalVolume,
+  sizeOf,
+} from './lvm/logical-volume.ts';
+import type { Volume, VolumeGroup } from './model.ts';
+
+/** The volume groups that lie on these physical volumes, and what their logical volumes hold. */
+export async function logicalVolumes(found: readonly FoundPhysicalVolume[]): Promise<{
+  readonly groups: readonly VolumeGroup[];
+  readonly damage: ReadonlyMap<string, readonly Finding[]>;
+}> {
+  const { groups, damage } = await assembleGroups(found);
+  const names = Map.groupBy(groups, ({ state }) => state.group.name);
+  const described: VolumeGroup[] = [];
+  for (const assembled of groups) {
+    const { name, uuid } = assembled.state.group;
+    const isAlone = names.get(name)?.length === 1;
+    described.push(await describe(assembled, isAlone ? name : uuid));
+  }
+  return { groups: described, damage };
+}
+
+async function describe(
+  assembled: AssembledGroup & { readonly findings: readonly Finding[] },
+  prefix: string,
+): Promise<VolumeGroup> {
+  const { group } = assembled.state;
+  const findings = [...assembled.findings];
+  if (prefix !== group.name) {
+    findings.push({ message: `another group of this machine is called ${group.name} too` });
+  }
+  const volumes: Volume[] = [];
+  for (const text of group.logicalVolumes) {
+    if (text.isVisible) volumes.push(await volumeOf(assembled, text, prefix));
+  }
+  return {
+    ...{ name: group.name, uuid: group.uuid, sequence: group.sequence, findings, volumes },
+    extentBytes: group.extentBytes,
+    physicalVolumes: [...assembled.physicalVolumes.values()].map(({ text, found }) => ({
+      ...{ uuid: text.uuid, name: text.name, volumes: found.map(({ volume }) => volume) },
+    })),
+  };
+}
+
+async function volumeOf(
+  assembled: AssembledGroup,
+  text: LogicalVolumeText,
+  prefix: string,
+): Promise<Volume> {
+  const { group } = assembled.state;
+  const found = await contentOfLogical(assembled, text);
+  return {
+    ...{ id: `${prefix}/${text.name}`, kind: 'logical volume', disks: disksOf(assembled, text) },
+    ...{ name: `${group.name}/${text.name}`, uuid: text.uuid, length: sizeOf(group, text) },
+    ...found,
+    open: () => openLogicalVolume(assembled, text),
+  };
+}
+
+/** A logical volume that cannot be opened is listed all the same, with why. */
+async function contentOfLogical(
+  assembled: AssembledGroup,
+  text: LogicalVolumeText,
+): Promise<FoundContent> {
+  try {
+    return await contentOf(openLogicalVolume(assembled, text), { mayHoldTable: true });
+  } catch (error) {
+    if (!isLocal(error)) throw error;
+    const kind = kindOf(assembled.state.group, text);
+    const type = kind === undefined ? '' : `LVM ${kind}`;
+    return {
+      content: { kind: 'unreadable', type, label: '', uuid: '', isReadable: false },
+      findings: [{ message: error.message, where: error.where }],
+    };
+  }
+}

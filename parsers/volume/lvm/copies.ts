@@ -1,0 +1,100 @@
+import {
+  type BlockSource,
+  type Finding,
+  isRestoreError,
+  type RestoreError,
+} from '../../../core/index.ts';
+import { type GroupText, parseGroup } from './group.ts';
+import type { PhysicalVolumeLabel } from './label.ts';
+import { readMetadataText } from './metadata-area.ts';
+
+/** A physical volume that was found, and where. */
+export interface FoundPhysicalVolume {
+  /** Id of the volume that carries it. */
+  readonly volume: string;
+  readonly disk: string;
+  readonly source: BlockSource;
+  readonly label: PhysicalVolumeLabel;
+}
+
+/** The newest intact description of a volume group. */
+export interface GroupState {
+  readonly group: GroupText;
+  /** True when copies with the newest number describe different things. */
+  readonly isAmbiguous: boolean;
+  readonly findings: readonly Finding[];
+}
+
+interface Copy {
+  readonly group: GroupText;
+  readonly text: string;
+  readonly from: string;
+}
+
+export interface GroupStates {
+  readonly states: readonly GroupState[];
+  /** Damage by the id of the volume in which it was met. */
+  readonly damage: ReadonlyMap<string, readonly Finding[]>;
+}
+
+/**
+ * Every group that the physical volumes describe. Each of their metadata areas holds a copy; areas that
+ * are damaged are findings, and the newest of the intact copies counts.
+ */
+export async function readGroupStates(
+  volumes: readonly FoundPhysicalVolume[],
+): Promise<GroupStates> {
+  const copies: Copy[] = [];
+  const damage = new Map<string, Finding[]>();
+  const parsed = new Map<string, GroupText>();
+  for (const { volume, source, label } of volumes) {
+    for (const area of label.metadataAreas) {
+      try {
+        const text = await readMetadataText(source, area);
+        if (text === undefined) continue;
+        const group = parsed.get(text) ?? parseGroup(text);
+        parsed.set(text, group);
+        copies.push({ group, text, from: volume });
+      } catch (error) {
+        if (!isLocal(error)) throw error;
+        const { message, where } = error;
+        damage.set(volume, [...(damage.get(volume) ?? []), { message, where }]);
+      }
+    }
+  }
+  const byGroup = Map.groupBy(copies, ({ group }) => group.uuid);
+  return { states: [...byGroup.values()].map(newest), damage };
+}
+
+/** Damage and oddity of one structure, that leave others readable. */
+export function isLocal(error: unknown): error is RestoreError {
+  return (
+    isRestoreError(error, 'CORRUPT') ||
+    isRestoreError(error, 'UNSUPPORTED') ||
+    isRestoreError(error, 'LIMIT')
+  );
+}
+
+function newest(copies: readonly Copy[]): GroupState {
+  const sequence = Math.max(...copies.map(({ group }) => group.sequence));
+  const current = copies.filter(({ group }) => group.sequence === sequence);
+  const [first] = current as [Copy, ...Copy[]];
+  const findings: Finding[] = [];
+  const old = copies.filter(({ group }) => group.sequence < sequence);
+  if (old.length > 0) {
+    const places = [...new Set(old.map(({ from }) => from))].join(', ');
+    findings.push({ message: `older metadata than number ${sequence} on ${places}` });
+  }
+  const shape = shapeOf(first.group);
+  const isAmbiguous = current.some(
+    ({ text, group }) => text !== first.text && shapeOf(group) !== shape,
+  );
+  if (isAmbiguous) {
+    findings.push({ message: `there are different states of the group with number ${sequence}` });
+  }
+  return { group: first.group, isAmbiguous, findings };
+}
+
+function shapeOf(group: GroupText): string {
+  return JSON.stringify(group, (_, value: unknown) => (value instanceof Map ? [...value] : value));
+}
