@@ -1,6 +1,13 @@
 /** The public door of `vfs/`. */
+export {
+  encodeMember,
+  type EncodedMember,
+  TAR_BLOCK_BYTES,
+  tarEnd,
+  type TarMember,
+} from './archive/tar-format.ts';
 export { Machine, type MachineAddress, type MachineDisk, type MachineVolume } from './machine.ts';
-export { nameForJson, showName } from './names.ts';
+export { nameForJson, showName, showText } from './names.ts';
 export {
   joinPath,
   type Mount,
