@@ -1,4 +1,4 @@
-import { crc32c } from '@node-rs/crc32';
+import { crc32c } from '../../../core/index.ts';
 
 /**
  * crc32c as ext4 uses it: no inversion before or after, so that sums can be continued.
