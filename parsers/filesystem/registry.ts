@@ -1,8 +1,14 @@
 import type { FileSystemDriver } from './driver.ts';
+import { extByBackupDriver, extDriver } from './ext/driver.ts';
 import { fatDriver } from './fat/driver.ts';
 
 /**
  * Every file system that is read, in the order in which a volume is tried. The one place to add one.
- * FAT comes last: it has no signature but the plausibility of its fields.
+ * FAT comes late: it has no signature but the plausibility of its fields. Last comes what is known
+ * only by leftovers, which another file system may have as well.
  */
-export const FILE_SYSTEM_DRIVERS: readonly FileSystemDriver[] = [fatDriver];
+export const FILE_SYSTEM_DRIVERS: readonly FileSystemDriver[] = [
+  extDriver,
+  fatDriver,
+  extByBackupDriver,
+];

@@ -1,6 +1,6 @@
 import { RestoreError } from '../../../core/index.ts';
 import type { ContentRun } from '../content.ts';
-import type { BlockMap, MapPiece } from './block-map.ts';
+import { type BlockMap, type MapPiece, pieceOrDamage } from './map-piece.ts';
 import { continueCrc32c } from './checksum.ts';
 import type { Inode } from './inode.ts';
 import { checkBlocks, type ExtVolume, readBlock } from './volume.ts';
@@ -14,16 +14,19 @@ const DEPTH_MAX = 5;
 const WRITTEN_LENGTH_MAX = 0x8000;
 const LOGICAL_END = 2 ** 32;
 
-/** One node of the tree, checked: header, entries, sum. Blocks, not bytes. */
-interface Node {
+/** A part of the file, in blocks. */
+interface Range {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** One node of the tree, checked: header, entries, sum. Its range is what it maps. */
+interface Node extends Range {
   readonly view: DataView;
   readonly depth: number;
   readonly count: number;
   /** Where it lies, for errors; 0 for the root. */
   readonly offset: number;
-  /** The part of the file that it maps. */
-  readonly first: number;
-  readonly end: number;
 }
 
 /** The extent tree of one inode. */
@@ -43,44 +46,54 @@ export class ExtentMap implements BlockMap {
     if (wanted >= LOGICAL_END) {
       return { start: LOGICAL_END * blockSize, end: Number.MAX_SAFE_INTEGER, runs: [] };
     }
-    let node = this.#node(this.#inode.blockField, 0, { first: 0, end: LOGICAL_END });
-    if (node.depth > DEPTH_MAX) throw this.#bad(node, `depth up to ${DEPTH_MAX}`, node.depth);
-    while (node.depth > 0) {
-      const child = await this.#child(node, wanted, signal);
-      if (child === undefined) return this.#hole(node.first, firstKey(node), blockSize);
-      node = child;
+    const range = { first: 0, end: LOGICAL_END };
+    return this.#under(range, async () => {
+      const root = this.#node(this.#inode.blockField, 0, range);
+      if (root.depth > DEPTH_MAX) throw this.#bad(root, `depth up to ${DEPTH_MAX}`, root.depth);
+      return this.#descend(root, wanted, signal);
+    });
+  }
+
+  /** What is damaged below is no matter to what lies beside it. */
+  #under(range: Range, make: () => Promise<MapPiece> | MapPiece): Promise<MapPiece> {
+    const { blockSize } = this.#volume.superblock;
+    return pieceOrDamage(range.first * blockSize, range.end * blockSize, make);
+  }
+
+  async #descend(node: Node, wanted: number, signal: AbortSignal | undefined): Promise<MapPiece> {
+    const { blockSize } = this.#volume.superblock;
+    if (node.depth === 0) return this.#leaf(node, blockSize);
+    const index = lastNotAbove(node, wanted);
+    if (index < 0) {
+      return { start: node.first * blockSize, end: firstKey(node) * blockSize, runs: [] };
     }
-    return this.#leaf(node, blockSize);
-  }
-
-  #hole(first: number, end: number, blockSize: number): MapPiece {
-    return { start: first * blockSize, end: end * blockSize, runs: [] };
-  }
-
-  /** The child that maps `wanted`; `undefined` when it lies before the first. */
-  async #child(
-    parent: Node,
-    wanted: number,
-    signal: AbortSignal | undefined,
-  ): Promise<Node | undefined> {
-    const index = lastNotAbove(parent, wanted);
-    if (index < 0) return undefined;
-    const { view, depth, count } = parent;
     const at = NODE_HEADER_BYTES + index * ENTRY_BYTES;
-    const first = view.getUint32(at, true);
-    const end = index + 1 < count ? view.getUint32(at + ENTRY_BYTES, true) : parent.end;
+    const first = node.view.getUint32(at, true);
+    const isLast = index + 1 === node.count;
+    const range = { first, end: isLast ? node.end : node.view.getUint32(at + ENTRY_BYTES, true) };
+    return this.#under(range, async () =>
+      this.#descend(await this.#child(node, at, range, signal), wanted, signal),
+    );
+  }
+
+  async #child(
+    { view, depth }: Node,
+    at: number,
+    range: Range,
+    signal: AbortSignal | undefined,
+  ): Promise<Node> {
     const block = view.getUint16(at + 8, true) * 2 ** 32 + view.getUint32(at + 4, true);
     const structure = `extent tree of inode ${this.#inode.number}`;
     const data = await readBlock(this.#volume, block, structure, signal);
     const place = block * this.#volume.superblock.blockSize;
-    const node = this.#node(data, place, { first, end });
+    const node = this.#node(data, place, range);
     if (node.depth !== depth - 1) throw this.#bad(node, `eh_depth ${depth - 1}`, node.depth);
     if (node.count === 0 && node.depth > 0) throw this.#bad(node, 'eh_entries above 0', 0);
     return node;
   }
 
   /** Checks a node as a whole: what is in order here need not be checked again. */
-  #node(data: Uint8Array, offset: number, range: { first: number; end: number }): Node {
+  #node(data: Uint8Array, offset: number, range: Range): Node {
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
     const node: Node = {
       view,

@@ -1,12 +1,20 @@
 import { RestoreError } from '../../../core/index.ts';
 import type { ContentRun } from '../content.ts';
-import type { BlockMap, MapPiece } from './block-map.ts';
+import { type BlockMap, type MapPiece, pieceOrDamage } from './map-piece.ts';
 import type { Inode } from './inode.ts';
 import { checkBlocks, type ExtVolume, readBlock } from './volume.ts';
 
 /** Kernel documentation, filesystems/ext4, "Direct/Indirect Block Addressing". */
 const DIRECT_COUNT = 12;
 const LEVELS = 3;
+
+/** A pointer, how many levels lie below it, and the file's block at which its part begins. */
+interface Step {
+  readonly block: number;
+  readonly level: number;
+  readonly first: number;
+  readonly wanted: number;
+}
 
 /** The block pointers of one inode of ext2 or ext3: direct, and up to three levels of indirect ones. */
 export class IndirectMap implements BlockMap {
@@ -24,7 +32,10 @@ export class IndirectMap implements BlockMap {
     const { blockSize } = this.#volume.superblock;
     const wanted = Math.floor(offset / blockSize);
     const root = this.#inode.blockField;
-    if (wanted < DIRECT_COUNT) return this.#pointers(root.subarray(0, DIRECT_COUNT * 4), 0);
+    if (wanted < DIRECT_COUNT) {
+      const pointers = root.subarray(0, DIRECT_COUNT * 4);
+      return pieceOrDamage(0, DIRECT_COUNT * blockSize, () => this.#pointers(pointers, 0));
+    }
     let first = DIRECT_COUNT;
     for (let level = 1; level <= LEVELS; level += 1) {
       const span = this.#perBlock ** level;
@@ -38,25 +49,26 @@ export class IndirectMap implements BlockMap {
   }
 
   /** Follows one pointer a level. Levels only fall, so a cycle ends. */
-  async #descend(
-    from: { block: number; level: number; first: number; wanted: number },
+  #descend(
+    { block, level, first, wanted }: Step,
     signal: AbortSignal | undefined,
   ): Promise<MapPiece> {
-    let { block, level, first } = from;
     const { blockSize } = this.#volume.superblock;
-    for (;;) {
-      const span = this.#perBlock ** level;
-      if (block === 0) {
-        return { start: first * blockSize, end: (first + span) * blockSize, runs: [] };
-      }
+    const start = first * blockSize;
+    const end = (first + this.#perBlock ** level) * blockSize;
+    if (block === 0) return Promise.resolve({ start, end, runs: [] });
+    return pieceOrDamage(start, end, async () => {
       const structure = `indirect block of inode ${this.#inode.number}`;
       const pointers = await readBlock(this.#volume, block, structure, signal);
       if (level === 1) return this.#pointers(pointers, first);
-      level -= 1;
-      const index = Math.floor((from.wanted - first) / this.#perBlock ** level);
-      first += index * this.#perBlock ** level;
-      block = pointerAt(pointers, index);
-    }
+      const span = this.#perBlock ** (level - 1);
+      const index = Math.floor((wanted - first) / span);
+      const below = pointerAt(pointers, index);
+      return this.#descend(
+        { block: below, level: level - 1, first: first + index * span, wanted },
+        signal,
+      );
+    });
   }
 
   /** Adjacent blocks become one run. */

@@ -3,7 +3,14 @@ import { GroupTable } from './groups.ts';
 import { decodeInode, type Inode } from './inode.ts';
 import { type ExtVolume, readWithin } from './volume.ts';
 
-const LINE_BYTES = 64 * 1024;
+/** What the metadata cache reads at once; reads of one piece cost as much as of one inode. */
+const PIECE_BYTES = 64 * 1024;
+const ROOT_INODE = 2;
+
+/** Something that leads to an inode: an entry of a directory. */
+interface Reference {
+  readonly inode: number;
+}
 
 /** Every inode of the volume, by number. */
 export class InodeTable {
@@ -26,38 +33,70 @@ export class InodeTable {
     return decodeInode(superblock, number, raw, offset);
   }
 
-  /** The inode when its record is cached, without a promise. Throws as `read` does. */
-  peek(number: number): Inode | undefined {
+  /**
+   * An inode that a directory may name.
+   *
+   * @throws RestoreError `CORRUPT` when it is one of the file system's own, too.
+   */
+  async readFile(number: number, signal?: AbortSignal): Promise<Inode> {
+    return this.#ofFile(await this.read(number, signal));
+  }
+
+  /** As `readFile`, without a promise, when the record is cached. */
+  peekFile(number: number): Inode | undefined {
     const { superblock, metadata } = this.#volume;
-    const index = number - 1;
-    const { inodesPerGroup, inodeSize } = superblock;
-    const table = this.#groups.peekInodeTable(Math.floor(index / inodesPerGroup));
-    if (table === undefined || number < 1 || number > superblock.inodeCount) return undefined;
-    const offset = table + (index % inodesPerGroup) * inodeSize;
-    if (offset + inodeSize > metadata.size) return undefined;
-    const raw = metadata.peek(offset, inodeSize);
-    return raw === undefined ? undefined : decodeInode(superblock, number, raw, offset);
+    const offset = this.#peekOffset(number);
+    if (offset === undefined || offset + superblock.inodeSize > metadata.size) return undefined;
+    const raw = metadata.peek(offset, superblock.inodeSize);
+    if (raw === undefined) return undefined;
+    return this.#ofFile(decodeInode(superblock, number, raw, offset));
   }
 
   /**
    * Reads the table's pieces that hold these inodes at once, in the volume's order. What fails is
    * met again by whoever reads the inode.
    */
-  async prefetch(numbers: Iterable<number>, signal?: AbortSignal): Promise<void> {
+  async prefetch(references: readonly Reference[], signal?: AbortSignal): Promise<void> {
     const { superblock, metadata } = this.#volume;
-    const lines = new Set<number>();
-    for (const number of numbers) {
-      if (number < 1 || number > superblock.inodeCount) continue;
-      const offset = await this.offsetOf(number, signal).catch(() => undefined);
-      if (offset === undefined || offset + superblock.inodeSize > metadata.size) continue;
-      if (metadata.peek(offset, superblock.inodeSize) === undefined) {
-        lines.add(offset - (offset % LINE_BYTES));
-      }
+    const pieces = new Set<number>();
+    let last = -1;
+    for (const { inode } of references) {
+      const offset = this.#peekOffset(inode) ?? (await this.#offsetIfAny(inode, signal));
+      if (offset === undefined) continue;
+      const piece = offset - (offset % PIECE_BYTES);
+      if (piece === last || offset + superblock.inodeSize > metadata.size) continue;
+      last = piece;
+      if (metadata.peek(offset, superblock.inodeSize) === undefined) pieces.add(piece);
     }
-    const wanted = [...lines].sort((left, right) => left - right);
+    const wanted = [...pieces].sort((left, right) => left - right);
     await Promise.allSettled(
-      wanted.map((line) => metadata.readInto(new Uint8Array(1), line, signal)),
+      wanted.map((piece) => metadata.readInto(new Uint8Array(1), piece, signal)),
     );
+  }
+
+  /**
+   * How far a list in the order of inodes can be read ahead from `start`.
+   *
+   * @returns the index behind the last reference.
+   */
+  endOfPieces(
+    references: readonly Reference[],
+    start: number,
+    pieceCountMax: number,
+    countMax: number,
+  ): number {
+    const inodesPerPiece = PIECE_BYTES / this.#volume.superblock.inodeSize;
+    const most = Math.min(references.length, start + countMax);
+    let pieceCount = 0;
+    let last = -1;
+    for (let index = start; index < most; index += 1) {
+      const piece = Math.floor((references[index] as Reference).inode / inodesPerPiece);
+      if (piece === last) continue;
+      last = piece;
+      pieceCount += 1;
+      if (pieceCount > pieceCountMax) return index;
+    }
+    return most;
   }
 
   /**
@@ -68,18 +107,42 @@ export class InodeTable {
   async offsetOf(number: number, signal?: AbortSignal): Promise<number> {
     const { superblock } = this.#volume;
     if (number < 1 || number > superblock.inodeCount) {
-      throw new RestoreError('CORRUPT', 'a reference leads to no inode', {
-        where: {
-          structure: 'inode number',
-          expected: `1 to ${superblock.inodeCount}`,
-          found: number,
-        },
-      });
+      throw bad('a reference leads to no inode', `1 to ${superblock.inodeCount}`, number);
     }
-    const index = number - 1;
-    const group = Math.floor(index / superblock.inodesPerGroup);
-    const table =
-      this.#groups.peekInodeTable(group) ?? (await this.#groups.inodeTable(group, signal));
-    return table + (index % superblock.inodesPerGroup) * superblock.inodeSize;
+    const group = Math.floor((number - 1) / superblock.inodesPerGroup);
+    return this.#offsetIn(await this.#groups.inodeTable(group, signal), number);
   }
+
+  #offsetIfAny(number: number, signal: AbortSignal | undefined): Promise<number | undefined> {
+    return this.offsetOf(number, signal).catch(() => undefined);
+  }
+
+  #peekOffset(number: number): number | undefined {
+    const { inodeCount, inodesPerGroup } = this.#volume.superblock;
+    if (number < 1 || number > inodeCount) return undefined;
+    const table = this.#groups.peekInodeTable(Math.floor((number - 1) / inodesPerGroup));
+    return table === undefined ? undefined : this.#offsetIn(table, number);
+  }
+
+  #offsetIn(table: number, number: number): number {
+    const { inodesPerGroup, inodeSize } = this.#volume.superblock;
+    return table + ((number - 1) % inodesPerGroup) * inodeSize;
+  }
+
+  #ofFile(inode: Inode): Inode {
+    const { number } = inode;
+    if (number < this.#volume.superblock.firstInode && number !== ROOT_INODE) {
+      throw bad("a directory names one of the file system's own inodes", 'a file', number);
+    }
+    if (inode.has('ea_inode')) {
+      throw bad('a directory names an inode that holds an attribute', 'a file', number);
+    }
+    return inode;
+  }
+}
+
+function bad(message: string, expected: string, found: number): RestoreError {
+  return new RestoreError('CORRUPT', message, {
+    where: { structure: 'inode number', expected, found },
+  });
 }

@@ -115,6 +115,11 @@ export function hasSuperblockMagic(bytes: Uint8Array): boolean {
   return SuperBlock.s_magic(layout.viewOf(bytes)) === MAGIC;
 }
 
+/** `s_rev_level`: 0 for the first ext2, 1 since. */
+export function revisionOf(bytes: Uint8Array): number {
+  return SuperBlock.s_rev_level(layout.viewOf(bytes));
+}
+
 /** True when the optional feature is there. */
 export function hasCompat(superblock: Superblock, feature: keyof typeof COMPAT): boolean {
   return (superblock.compat & COMPAT[feature]) !== 0;

@@ -1,0 +1,135 @@
+import {
+  type Attributes,
+  type DirectoryEntry,
+  type ExtendedAttribute,
+  type FileSystem,
+  type LinkTarget,
+  type ListOptions,
+  type NodeId,
+  RestoreError,
+  type SpaceUse,
+  type SparseSource,
+  type StreamEntry,
+  throwIfAborted,
+  type VolumeHealth,
+} from '../../../core/index.ts';
+import { blockMapOf } from './block-map.ts';
+import { DirectoryNames } from './directory/names.ts';
+import { inlineContent } from './inline-content.ts';
+import type { Inode } from './inode.ts';
+import type { InodeTable } from './inode-table.ts';
+import { listDirectory, statOf } from './list.ts';
+import { MappedContent } from './mapped-content.ts';
+import { readTarget } from './symbolic-link.ts';
+import { typeOf, uuidText } from './type.ts';
+import type { ExtVolume } from './volume.ts';
+import { readXattrs } from './xattrs.ts';
+
+const ROOT_INODE = 2;
+
+/** An open ext2, ext3 or ext4. A node's id is its inode's number. */
+export class ExtFileSystem implements FileSystem {
+  readonly type: string;
+  readonly label: string;
+  readonly uuid: string;
+  /** Casefolded directories are the exception, each for itself. */
+  readonly caseSensitive = true;
+  readonly root: NodeId = ROOT_INODE;
+  readonly space: SpaceUse;
+  readonly #volume: ExtVolume;
+  readonly #inodes: InodeTable;
+  readonly #names: DirectoryNames;
+
+  constructor(volume: ExtVolume, inodes: InodeTable) {
+    const { superblock } = volume;
+    this.type = typeOf(superblock);
+    this.label = superblock.label;
+    this.uuid = uuidText(superblock.uuid);
+    this.space = {
+      totalBytes: superblock.blockCount * superblock.blockSize,
+      freeBytes: Math.min(superblock.freeBlockCount, superblock.blockCount) * superblock.blockSize,
+    };
+    this.#volume = volume;
+    this.#inodes = inodes;
+    this.#names = new DirectoryNames(volume);
+  }
+
+  get health(): VolumeHealth {
+    return this.#volume.health.health;
+  }
+
+  async lookup(parent: NodeId, name: string, signal?: AbortSignal): Promise<NodeId | undefined> {
+    throwIfAborted(signal);
+    const directory = await this.#directory(parent, signal);
+    if (name === '' || name === '.' || name === '..' || name.includes('/')) return undefined;
+    return this.#names.find(directory, name, signal);
+  }
+
+  async stat(node: NodeId, signal?: AbortSignal): Promise<Attributes> {
+    throwIfAborted(signal);
+    return statOf(this.#volume, await this.#inodes.readFile(node, signal), signal);
+  }
+
+  async *list(node: NodeId, options: ListOptions = {}): AsyncGenerator<readonly DirectoryEntry[]> {
+    throwIfAborted(options.signal);
+    const directory = await this.#directory(node, options.signal);
+    yield* listDirectory(this.#volume, this.#inodes, directory, options);
+  }
+
+  async open(node: NodeId, stream?: string, signal?: AbortSignal): Promise<SparseSource> {
+    throwIfAborted(signal);
+    const inode = await this.#inodes.readFile(node, signal);
+    if (stream !== undefined) {
+      throw new RestoreError('NOT_FOUND', 'ext has no named streams', {
+        where: { structure: `inode ${node}`, found: stream },
+      });
+    }
+    if (inode.kind !== 'file') throw notA('regular file', inode);
+    if (inode.has('encrypt')) throw encrypted(inode);
+    if (inode.has('inline_data')) return inlineContent(inode);
+    const map = blockMapOf(this.#volume, inode);
+    return new MappedContent(this.#volume.data, map, inode.size, this.#volume.budget);
+  }
+
+  async readLink(node: NodeId, signal?: AbortSignal): Promise<LinkTarget> {
+    throwIfAborted(signal);
+    const inode = await this.#inodes.readFile(node, signal);
+    if (inode.kind !== 'symlink') throw notA('symbolic link', inode);
+    return { target: await readTarget(this.#volume, inode, signal), style: 'posix' };
+  }
+
+  async xattrs(node: NodeId, signal?: AbortSignal): Promise<readonly ExtendedAttribute[]> {
+    throwIfAborted(signal);
+    const inode = await this.#inodes.readFile(node, signal);
+    return readXattrs(this.#volume, this.#inodes, inode, signal);
+  }
+
+  async streams(node: NodeId, signal?: AbortSignal): Promise<readonly StreamEntry[]> {
+    throwIfAborted(signal);
+    await this.#inodes.readFile(node, signal);
+    return [];
+  }
+
+  async close(): Promise<void> {
+    this.#names.clear();
+  }
+
+  async #directory(node: NodeId, signal: AbortSignal | undefined): Promise<Inode> {
+    const inode = await this.#inodes.readFile(node, signal);
+    if (inode.kind !== 'directory') throw notA('directory', inode);
+    return inode;
+  }
+}
+
+function notA(what: string, { number, kind }: Inode): RestoreError {
+  return new RestoreError('INVALID', `the node is no ${what}`, {
+    where: { structure: `inode ${number}`, found: kind },
+  });
+}
+
+function encrypted({ number }: Inode): RestoreError {
+  return new RestoreError('UNSUPPORTED', 'the file is encrypted (fscrypt)', {
+    where: { structure: `inode ${number}` },
+    hint: 'Its key is not part of the volume. Export the disk and unlock the folder where the key is.',
+  });
+}

@@ -1,0 +1,155 @@
+import {
+  type BlockSource,
+  type Budget,
+  checkRange,
+  type Extent,
+  RestoreError,
+  type SectorSize,
+  type SparseSource,
+  throwIfAborted,
+} from '../../../core/index.ts';
+import type { ContentRun } from '../content.ts';
+import type { BlockMap, MapPiece } from './map-piece.ts';
+
+const PIECES_KEPT_MAX = 32;
+const READS_AT_ONCE_MAX = 64;
+
+/**
+ * A file's content through its block map, of which it keeps the pieces last used. Where the map is
+ * damaged, reads fail; all other places read as if nothing had happened.
+ */
+export class MappedContent implements SparseSource {
+  readonly size: number;
+  readonly sectorSize: SectorSize;
+  readonly #volume: BlockSource;
+  readonly #map: BlockMap;
+  readonly #budget: Budget;
+  /** Most recently used first. */
+  readonly #pieces: MapPiece[] = [];
+
+  constructor(volume: BlockSource, map: BlockMap, size: number, budget: Budget) {
+    this.size = size;
+    this.sectorSize = volume.sectorSize;
+    this.#volume = volume;
+    this.#map = map;
+    this.#budget = budget;
+  }
+
+  async readInto(target: Uint8Array, offset: number, signal?: AbortSignal): Promise<void> {
+    checkRange(this, offset, target.byteLength);
+    throwIfAborted(signal);
+    const end = offset + target.byteLength;
+    let reads: Promise<void>[] = [];
+    for (let at = offset; at < end; ) {
+      const piece = this.#known(at) ?? (await this.#load(at, signal));
+      if (piece.damage !== undefined) throw piece.damage;
+      const run = runAt(piece, at);
+      const holeEnd = Math.min(end, run?.offset ?? piece.end);
+      if (at < holeEnd) {
+        target.fill(0, at - offset, holeEnd - offset);
+        at = holeEnd;
+      } else if (run !== undefined) {
+        const stop = Math.min(end, run.offset + run.length);
+        const share = target.subarray(at - offset, stop - offset);
+        const reading = this.#read(share, run.at + at - run.offset, signal);
+        // Met again below; a failure meanwhile is no unhandled one.
+        reading.catch(() => {});
+        reads.push(reading);
+        at = stop;
+      }
+      if (reads.length >= READS_AT_ONCE_MAX) {
+        await Promise.all(reads);
+        reads = [];
+      }
+    }
+    if (reads.length === 1) await reads[0];
+    else await Promise.all(reads);
+  }
+
+  peek(offset: number, length: number): Uint8Array | undefined {
+    checkRange(this, offset, length);
+    const piece = this.#known(offset);
+    const run = piece === undefined ? undefined : runAt(piece, offset);
+    if (run === undefined || offset < run.offset) return undefined;
+    if (offset + length > run.offset + run.length) return undefined;
+    const at = run.at + offset - run.offset;
+    return at + length > this.#volume.size ? undefined : this.#volume.peek(at, length);
+  }
+
+  /** A damaged part of the map counts as data: whoever reads it meets the damage. */
+  async *extents(offset: number, length: number, signal?: AbortSignal): AsyncGenerator<Extent> {
+    checkRange(this, offset, length);
+    const end = offset + length;
+    let held: Extent | undefined;
+    for (let at = offset; at < end; ) {
+      throwIfAborted(signal);
+      this.#budget.checkTime();
+      const piece = this.#known(at) ?? (await this.#load(at, signal));
+      const runs =
+        piece.damage === undefined ? piece.runs : [{ offset: at, length: piece.end - at, at: 0 }];
+      for (let index = firstEndingAfter(runs, at); index < runs.length; index += 1) {
+        const run = runs[index] as ContentRun;
+        const start = Math.max(at, run.offset);
+        const stop = Math.min(end, run.offset + run.length);
+        if (start >= stop) break;
+        if (held !== undefined && held.offset + held.length === start) {
+          held = { offset: held.offset, length: stop - held.offset };
+          continue;
+        }
+        if (held !== undefined) yield held;
+        held = { offset: start, length: stop - start };
+      }
+      at = piece.end;
+    }
+    if (held !== undefined) yield held;
+  }
+
+  /** The volume belongs to the file system. */
+  async close(): Promise<void> {
+    this.#pieces.length = 0;
+  }
+
+  async #read(target: Uint8Array, at: number, signal: AbortSignal | undefined): Promise<void> {
+    if (at + target.byteLength > this.#volume.size) {
+      throw new RestoreError('CORRUPT', 'the volume ends before the file does', {
+        where: { offset: at, expected: `at most ${this.#volume.size} bytes` },
+      });
+    }
+    await this.#volume.readInto(target, at, signal);
+  }
+
+  #known(offset: number): MapPiece | undefined {
+    const pieces = this.#pieces;
+    const index = pieces.findIndex(({ start, end }) => offset >= start && offset < end);
+    const piece = pieces[index];
+    if (index > 0 && piece !== undefined) {
+      pieces.copyWithin(1, 0, index);
+      pieces[0] = piece;
+    }
+    return piece;
+  }
+
+  async #load(offset: number, signal: AbortSignal | undefined): Promise<MapPiece> {
+    const piece = await this.#map.piece(offset, signal);
+    this.#pieces.unshift(piece);
+    if (this.#pieces.length > PIECES_KEPT_MAX) this.#pieces.length = PIECES_KEPT_MAX;
+    return piece;
+  }
+}
+
+/** The run that holds `offset`, or the next one behind it. */
+function runAt({ runs }: MapPiece, offset: number): ContentRun | undefined {
+  return runs[firstEndingAfter(runs, offset)];
+}
+
+function firstEndingAfter(runs: readonly ContentRun[], offset: number): number {
+  let low = 0;
+  let high = runs.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const run = runs[middle] as ContentRun;
+    if (run.offset + run.length <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
