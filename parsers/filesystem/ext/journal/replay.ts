@@ -3,12 +3,20 @@ import {
   isRestoreError,
   type Replacement,
   RestoreError,
+  readBytes,
   replaced,
 } from '../../../../core/index.ts';
 import type { Volume } from '../../driver.ts';
-import { SUPERBLOCK_AT, type Superblock } from '../superblock.ts';
+import {
+  parseSuperblock,
+  SUPERBLOCK_AT,
+  SUPERBLOCK_BYTES,
+  type Superblock,
+} from '../superblock.ts';
 import type { ExtVolume } from '../volume.ts';
 import { tagSumHolds } from './checksums.ts';
+import { applyFastCommits } from './fast/apply.ts';
+import { type FastTag, readFastCommits } from './fast/tags.ts';
 import { isLater, JOURNAL_MAGIC, type JournalFormat, parseJournalSuper } from './format.ts';
 import type { JournalFile } from './journal-file.ts';
 import { locateJournal } from './locate.ts';
@@ -26,6 +34,8 @@ export interface Replayed {
   readonly blocks: number;
   /** Copies in the log that a later transaction declared void. */
   readonly revoked: number;
+  /** Fast commits that were applied. */
+  readonly fastCommits: number;
 }
 
 /** What one replaced block costs in tables. */
@@ -41,7 +51,7 @@ const BLOCK_HELD_BYTES = 64;
  * @throws RestoreError `IO`, `LIMIT`, `CANCELLED`; damage is told in the volume's health.
  */
 export async function replayJournal(volume: Volume, superblock: Superblock): Promise<Replayed> {
-  const nothing: Replayed = { volume, transactions: 0, blocks: 0, revoked: 0 };
+  const nothing: Replayed = { volume, transactions: 0, blocks: 0, revoked: 0, fastCommits: 0 };
   if (superblock.journal === undefined) {
     if (superblock.needsRecovery) volume.health.note('stale', { message: NO_JOURNAL });
     return nothing;
@@ -53,9 +63,9 @@ export async function replayJournal(volume: Volume, superblock: Superblock): Pro
     const file = await locateJournal(before, superblock.journal);
     const format = parseJournalSuper(await file.read(0), file.blockSize, file.length);
     if (format.start === 0) return nothing;
-    return await new Replay(volume, file, format).run();
+    return await new Replay(before, volume.health, file, format).run(volume);
   } catch (error) {
-    if (!isRestoreError(error, 'CORRUPT') && !isRestoreError(error, 'UNSUPPORTED')) throw error;
+    if (!isOfTheVolume(error)) throw error;
     volume.health.note('stale', {
       message: `${NOT_REPLAYED}: ${error.message}`,
       where: error.where,
@@ -76,40 +86,85 @@ function isDirty(superblock: Superblock): boolean {
   return superblock.needsRecovery || superblock.offset !== SUPERBLOCK_AT;
 }
 
+/** Not of the storage below, nor of the caller's limits. */
+function isOfTheVolume(error: unknown): error is RestoreError {
+  return isRestoreError(error, 'CORRUPT') || isRestoreError(error, 'UNSUPPORTED');
+}
+
 class Replay {
-  readonly #volume: Volume;
+  readonly #volume: ExtVolume;
+  readonly #health: HealthLog;
   readonly #file: JournalFile;
   readonly #format: JournalFormat;
   readonly #blocks = new Map<number, Replacement>();
   #revoked = 0;
 
-  constructor(volume: Volume, file: JournalFile, format: JournalFormat) {
+  constructor(volume: ExtVolume, health: HealthLog, file: JournalFile, format: JournalFormat) {
     this.#volume = volume;
+    this.#health = health;
     this.#file = file;
     this.#format = format;
   }
 
-  async run(): Promise<Replayed> {
+  async run(volume: Volume): Promise<Replayed> {
     const log = await readLog(this.#file, this.#format);
     for (const logged of log.blocks) await this.#apply(logged, log);
-    const { health } = this.#volume;
-    if (log.lost !== undefined)
-      health.note('stale', { message: log.lost.message, where: log.lost.where });
+    if (log.lost !== undefined) this.#stale(log.lost);
+    const fastCommits = await this.#applyFast(log.endSequence);
+    this.#tell(log.transactions, fastCommits);
+    return {
+      volume: this.#overlay(volume),
+      transactions: log.transactions,
+      blocks: this.#blocks.size,
+      revoked: this.#revoked,
+      fastCommits,
+    };
+  }
+
+  #tell(transactions: number, fastCommits: number): void {
     if (this.#format.errorNumber !== 0) {
-      health.note('journal replayed', {
+      this.#health.note('journal replayed', {
         message: 'the file system had met an error before: run fsck on the original',
         where: { structure: 's_errno', found: this.#format.errorNumber | 0 },
       });
     }
-    health.note('journal replayed', {
-      message: `the journal was replayed: ${log.transactions} transactions, ${this.#blocks.size} blocks`,
+    this.#health.note('journal replayed', {
+      message:
+        `the journal was replayed: ${transactions} transactions, ` +
+        `${fastCommits} fast commits, ${this.#blocks.size} blocks`,
     });
-    return {
-      volume: this.#overlay(),
-      transactions: log.transactions,
-      blocks: this.#blocks.size,
-      revoked: this.#revoked,
-    };
+  }
+
+  #stale({ message, where }: RestoreError): void {
+    this.#health.note('stale', { message, where });
+  }
+
+  /** On top of what the log made of the volume, its superblock included. */
+  async #applyFast(sequence: number): Promise<number> {
+    if (this.#format.fast === undefined) return 0;
+    const { tags, count, lost } = await readFastCommits(this.#file, this.#format.fast, sequence);
+    if (lost !== undefined) this.#stale(lost);
+    if (count === 0) return 0;
+    try {
+      await this.#change(tags);
+      return count;
+    } catch (error) {
+      if (!isOfTheVolume(error)) throw error;
+      this.#stale(error);
+      return 0;
+    }
+  }
+
+  async #change(tags: readonly FastTag[]): Promise<void> {
+    const replayed = this.#overlay(this.#volume);
+    const { offset } = this.#volume.superblock;
+    const superblock = parseSuperblock(
+      await readBytes(replayed.metadata, offset, SUPERBLOCK_BYTES),
+      offset,
+    );
+    const volume = { ...replayed, superblock };
+    const changed = await applyFastCommits(volume, this.#file, tags, this.#health);
+    for (const [block, content] of changed) this.#blocks.set(block, content);
   }
 
   async #apply(logged: LoggedBlock, log: Log): Promise<void> {
@@ -123,7 +178,7 @@ class Replay {
       this.#put(logged, await this.#copyOf(logged));
     } catch (error) {
       if (!isRestoreError(error, 'CORRUPT')) throw error;
-      this.#volume.health.note('stale', { message: error.message, where: error.where });
+      this.#stale(error);
     }
   }
 
@@ -162,11 +217,11 @@ class Replay {
     }
   }
 
-  #overlay(): Volume {
-    const { data, metadata } = this.#volume;
-    if (this.#blocks.size === 0) return this.#volume;
+  #overlay<T extends Volume>(volume: T): T {
+    const { data, metadata } = volume;
+    if (this.#blocks.size === 0) return volume;
     return {
-      ...this.#volume,
+      ...volume,
       data: replaced(data, this.#format.blockSize, this.#blocks),
       metadata: replaced(metadata, this.#format.blockSize, this.#blocks),
     };
