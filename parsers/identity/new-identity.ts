@@ -5,7 +5,7 @@ import { formatGuid } from '../partition/guid.ts';
 import { type Mbr, readMbr, SIGNATURE_AT } from '../partition/mbr.ts';
 import type { PartitionRange } from '../partition/partition.ts';
 import { type GptPair, readGptPair } from './gpt-pair.ts';
-import { type FoundIdentifier, findIdentifiers } from './signatures.ts';
+import { type FoundIdentifier, findIdentifiers } from './identifiers.ts';
 
 /** One identifier that was replaced. */
 export interface ChangedIdentifier {
