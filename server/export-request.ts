@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { RestoreError } from '../core/index.ts';
 import type { IdentityReport } from '../parsers/index.ts';
 import { checkChap, generateSecret } from './chap.ts';
-import type { HostPort } from './iscsi-messages.ts';
 import type { SavedExport } from './state.ts';
 
 /** Our names under RFC 7143 section 4.2.7.3: the date at which the project had its name. */
@@ -126,8 +125,4 @@ export function iqnOf(address: string, seed: string): string {
     .slice(0, ADDRESS_PART_LENGTH_MAX);
   const unique = createHash('sha256').update(seed).digest('hex').slice(0, 16);
   return `${IQN_PREFIX}:${readable}.${unique}`;
-}
-
-export function formatHostPort({ host, port }: HostPort): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

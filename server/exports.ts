@@ -8,9 +8,9 @@ import {
   type ExportListing,
   type ExportRecord,
   type ExportRequest,
-  formatHostPort,
   iqnOf,
 } from './export-request.ts';
+import { formatHostPort } from './host-port.ts';
 import type { HostPort, IscsiExport } from './iscsi-messages.ts';
 import type { IscsiSupervisor } from './iscsi-supervisor.ts';
 import type { Logger } from './logger.ts';

@@ -13,6 +13,15 @@ export function showName(name: string): string {
   return escaped(name, isComposed);
 }
 
+/** Text from a guest inside a message: nothing hidden, no line of its own; not quoted. */
+export function showText(text: string): string {
+  if (!HIDDEN.test(text)) return text;
+  let shown = '';
+  for (const character of text)
+    shown += HIDDEN.test(character) ? escapedCharacter(character, true) : character;
+  return shown;
+}
+
 /** A name for programs: exact as JSON text, and its bytes where those are no valid text. */
 export function nameForJson(name: string): { readonly name: string; readonly nameBytes?: string } {
   if (name.isWellFormed()) return { name };

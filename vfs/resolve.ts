@@ -83,7 +83,8 @@ class Resolution {
     if (kind !== 'directory') throw this.#noDirectory(parent, kind);
     const child = await this.#tree.child(parent, name, signal);
     if (child === undefined) throw await this.#notFound(parent, name);
-    const isLast = this.#left.every((left) => left === '');
+    // A slash behind the last name asks for what it leads to.
+    const isLast = this.#left.length === 0;
     if (isLast && this.#options.follow !== true) {
       this.#stack.push(child);
       return;

@@ -22,6 +22,8 @@ export interface WalkStep {
   /** Levels below the start. */
   readonly depth: number;
   readonly entries: readonly TreeEntry[];
+  /** False where `error` says why `directory`, or something in it, was not entered. */
+  readonly isEntered: boolean;
   /** Why the rest of the directory could not be read. Its last step. */
   readonly error?: RestoreError;
 }
@@ -100,7 +102,7 @@ async function* directorySteps(
         for (const entry of batch) all.push(entry);
       } else {
         await note(batch);
-        yield { directory, depth, entries: batch };
+        yield { directory, depth, entries: batch, isEntered: true };
       }
     }
   } catch (error) {
@@ -112,7 +114,8 @@ async function* directorySteps(
     await note(all);
   }
   const error = failure === undefined ? {} : { error: failure };
-  if (sorted || failure !== undefined) yield { directory, depth, entries: all, ...error };
+  if (sorted || failure !== undefined)
+    yield { directory, depth, entries: all, isEntered: true, ...error };
   // The last one in is the first one out.
   for (let index = inner.length - 1; index >= 0; index -= 1) waiting.push(inner[index] as Waiting);
 }
@@ -137,7 +140,7 @@ export function byName(a: TreeEntry, b: TreeEntry): number {
 }
 
 function refused(directory: Place, depth: number, error: RestoreError): WalkStep {
-  return { directory, depth, entries: [], error };
+  return { directory, depth, entries: [], isEntered: false, error };
 }
 
 function metTwice({ path, node }: Place): RestoreError {

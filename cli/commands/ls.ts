@@ -1,149 +1,60 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { RestoreError } from '../../core/index.ts';
-import { type NativeRepository, pointsOf, resolveAddress } from '../../store-reader/index.ts';
+import { TIMES, type TimeKind } from '../../server/index.ts';
 import { type CredentialOptions, withCredentials } from '../support/credentials.ts';
-import { formatBytes, formatTable } from '../support/format.ts';
-import { type OutputOptions, print, warn, withJson } from '../support/output.ts';
-import { withRepository } from '../support/repository.ts';
+import { inspect } from '../support/inspection.ts';
+import { type OutputOptions, withJson } from '../support/output.ts';
 
-interface LsFlags extends CredentialOptions, OutputOptions {}
-
-interface PointEntry {
-  readonly id: string;
-  readonly address: string;
-  readonly takenAt: string;
-  readonly consistency: string;
-  readonly archived: boolean;
-  readonly tags: Record<string, string>;
-  readonly disks: number;
-  readonly sizeBytes: number;
-  readonly newBytes: number;
+interface LsFlags extends CredentialOptions, OutputOptions {
+  readonly long?: boolean;
+  readonly recursive?: boolean;
+  readonly directory?: boolean;
+  readonly time: TimeKind;
 }
 
-interface DamagedEntry {
-  readonly id: string;
-  readonly address: string;
-  readonly takenAt: string;
-  readonly damaged: string;
-}
+/** A path, as `core/address.ts` has it: behind `:/`, or from a drive letter on. */
+const HAS_PATH = /@.*?(?::\/|:[A-Za-z]:)/s;
 
 export function registerLs(program: Command): void {
   const command = program
     .command('ls')
-    .description('list machines, the restore points of a machine, or the disks of a point')
+    .description('list machines, the points of a machine, the disks of a point, or files')
     .argument('<repo>', 'folder of the repository')
-    .argument('[address]', 'machine, or machine@point')
+    .argument('[address...]', 'machine, machine@point, or machine@point[/disk[/volume]]:/path')
+    .option('-l, --long', 'mode or attributes, links, owner, size, time; where links lead')
+    .option('-R, --recursive', 'what is in directories below, too')
+    .option('-d, --directory', 'tell of directories themselves')
+    .option('-a, --all', 'accepted for habit: names that begin with a dot are always listed')
+    .addOption(
+      new Option('--time <which>', 'the time that -l shows').choices(TIMES).default('modified'),
+    )
     .action(run);
   withCredentials(withJson(command));
 }
 
-async function run(location: string, address: string | undefined, flags: LsFlags): Promise<void> {
-  await withRepository(location, flags, async (repository) => {
-    for (const { message } of repository.catalog.damage) warn(message);
-    if (address === undefined) listMachines(repository, flags);
-    else if (address.includes('@')) await listDisks(repository, address, flags);
-    else await listPoints(repository, address, flags);
+async function run(
+  repository: string,
+  addresses: readonly string[],
+  flags: LsFlags,
+): Promise<void> {
+  const paths = addresses.filter((address) => HAS_PATH.test(address));
+  if (paths.length === 0 && addresses.length <= 1) {
+    const { listRepository } = await import('./ls-repository.ts');
+    await listRepository(repository, addresses[0], flags);
+    return;
+  }
+  if (paths.length < addresses.length) {
+    throw new RestoreError('INVALID', 'files are listed by addresses with a path', {
+      where: { found: addresses.find((address) => !paths.includes(address)) ?? '' },
+      hint: 'Write machine@point:/path, for example web01@latest:/.',
+    });
+  }
+  await inspect(repository, flags, 'list', {
+    addresses,
+    json: flags.json === true,
+    long: flags.long === true,
+    recursive: flags.recursive === true,
+    directory: flags.directory === true,
+    time: flags.time,
   });
-}
-
-function listMachines(repository: NativeRepository, flags: LsFlags): void {
-  const machines = new Map<string, { points: number; first: string; latest: string }>();
-  for (const { machine, takenAt } of repository.catalog.points) {
-    const known = machines.get(machine) ?? { points: 0, first: takenAt, latest: takenAt };
-    machines.set(machine, { ...known, points: known.points + 1, latest: takenAt });
-  }
-  const result = [...machines]
-    .map(([machine, figures]) => ({ machine, ...figures }))
-    .sort((a, b) => (a.machine < b.machine ? -1 : 1));
-  print(flags, { machines: result }, () =>
-    result.length === 0
-      ? 'no restore points yet\n'
-      : formatTable(
-          result.map(({ machine, points, first, latest }) => ({
-            machine,
-            points: String(points),
-            first,
-            latest,
-          })),
-        ),
-  );
-}
-
-async function listPoints(
-  repository: NativeRepository,
-  machine: string,
-  flags: LsFlags,
-): Promise<void> {
-  const points: (PointEntry | DamagedEntry)[] = [];
-  for (const name of pointsOf(repository.catalog, machine)) {
-    const address = `${machine}@${name.takenAt}`;
-    try {
-      const { consistency, archived, tags, disks, statistics } = await repository.point(name);
-      const { sizeBytes, newBytes } = statistics;
-      const entry = { id: name.id, address, takenAt: name.takenAt, consistency, archived, tags };
-      points.push({ ...entry, disks: disks.length, sizeBytes, newBytes });
-    } catch (error) {
-      if (!(error instanceof RestoreError)) throw error;
-      points.push({ id: name.id, address, takenAt: name.takenAt, damaged: error.message });
-    }
-  }
-  print(flags, { machine, points }, () =>
-    formatTable(
-      points.map((point) =>
-        'damaged' in point
-          ? {
-              time: point.takenAt,
-              id: point.id.slice(0, 8),
-              state: 'DAMAGED',
-              disks: '',
-              size: '',
-              new: '',
-              notes: point.damaged,
-            }
-          : {
-              time: point.takenAt,
-              id: point.id.slice(0, 8),
-              state: point.consistency,
-              disks: String(point.disks),
-              size: formatBytes(point.sizeBytes),
-              new: formatBytes(point.newBytes),
-              notes: notesOf(point),
-            },
-      ),
-    ),
-  );
-}
-
-function notesOf({ archived, tags }: { archived: boolean; tags: Record<string, string> }): string {
-  const words = Object.entries(tags).map(([key, value]) => `${key}=${value}`);
-  return [...(archived ? ['archived'] : []), ...words].join(' ');
-}
-
-async function listDisks(
-  repository: NativeRepository,
-  address: string,
-  flags: LsFlags,
-): Promise<void> {
-  const { point, address: parsed, disk: named } = await resolveAddress(repository, address);
-  const disks = parsed.disk === undefined ? point.disks : point.disks.filter((d) => d === named);
-  const base = `${point.machine}@${point.takenAt}`;
-  const result = disks.map(({ id, name, sourceFormat, sizeBytes, sectorSize }) => ({
-    id,
-    address: `${base}/${id}`,
-    name,
-    sourceFormat,
-    sizeBytes,
-    sectorSize,
-  }));
-  print(flags, { point: { id: point.id, address: base }, disks: result }, () =>
-    formatTable(
-      result.map(({ id, sizeBytes, sectorSize, sourceFormat, name }) => ({
-        disk: id,
-        size: formatBytes(sizeBytes),
-        sector: String(sectorSize),
-        format: sourceFormat,
-        name,
-      })),
-    ),
-  );
 }

@@ -1,4 +1,4 @@
-import { type ErrorCode, isRestoreError } from '../../core/index.ts';
+import { type ErrorCode, isRestoreError, type RestoreError } from '../../core/index.ts';
 
 /** Exit status by error; 2 is for a command line that makes no sense. */
 const EXIT_STATUS = {
@@ -15,6 +15,10 @@ const EXIT_STATUS = {
   DENIED: 10,
   LIMIT: 11,
 } as const satisfies Record<ErrorCode, number>;
+
+export function exitStatus({ code }: RestoreError): number {
+  return EXIT_STATUS[code];
+}
 
 /** Tells the user what went wrong, on standard error. @returns the exit status. */
 export function reportError(error: unknown, json: boolean): number {

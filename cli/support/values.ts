@@ -43,3 +43,37 @@ export function parseGibibytes(option: string, text: string): number {
   if (text.trim() !== '' && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
   throw new RestoreError('INVALID', `${option} takes GiB`, { where: { found: text } });
 }
+
+/** Levels, at least one; `undefined` for all. */
+export function parseDepth(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const levels = Number(text);
+  if (/^\d{1,6}$/.test(text) && levels > 0) return levels;
+  throw new RestoreError('INVALID', `${option} takes a number of levels`, {
+    where: { found: text },
+  });
+}
+
+const SIZE_UNITS = { '': 1, c: 1, k: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 } as const;
+
+/** Sizes as of find: `+10M` more than, `-4k` less than, `512` exactly. Several hold together. */
+export function parseSizeCondition(texts: readonly string[]): {
+  readonly sizeMin: number | undefined;
+  readonly sizeMax: number | undefined;
+} {
+  let sizeMin: number | undefined;
+  let sizeMax: number | undefined;
+  for (const text of texts) {
+    const match = /^([+-]?)(\d{1,12})([ckMGT]?)$/.exec(text);
+    const bytes = Number(match?.[2]) * SIZE_UNITS[(match?.[3] ?? '') as keyof typeof SIZE_UNITS];
+    if (match === null || !Number.isSafeInteger(bytes)) {
+      throw new RestoreError('INVALID', '--size takes sizes', {
+        where: { found: text, expected: 'such as +10M, -4k or 512' },
+      });
+    }
+    if (match[1] !== '-') sizeMin = Math.max(sizeMin ?? 0, match[1] === '+' ? bytes + 1 : bytes);
+    if (match[1] !== '+')
+      sizeMax = Math.min(sizeMax ?? Infinity, match[1] === '-' ? bytes - 1 : bytes);
+  }
+  return { sizeMin, sizeMax };
+}

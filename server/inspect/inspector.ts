@@ -1,0 +1,195 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { fromPlainError, RestoreError } from '../../core/index.ts';
+import type { Credential } from '../../store-reader/index.ts';
+import { compileCacheFolder } from './compile-cache.ts';
+import type {
+  FromInspector,
+  InspectOutcome,
+  InspectRemark,
+  InspectRequestName,
+  InspectRequests,
+  ToInspector,
+} from './messages.ts';
+import { WATCH_LIMITS, Watchdog, type WatchLimits } from './watchdog.ts';
+
+export interface InspectorOptions {
+  /** Folder of the repository. */
+  readonly repository: string;
+  readonly credential: Credential | undefined;
+  /** Whether it writes to this process's own standard output, or to {@link Inspector.output}. */
+  readonly output: 'inherit' | 'pipe';
+  readonly limits?: Partial<WatchLimits>;
+  /** The program to run instead of the inspector: for tests of what may be done in one. */
+  readonly program?: string;
+}
+
+/** V8's heap; buffers come on top, and the watchdog counts all. */
+const HEAP_MEGABYTES = 320;
+
+interface Waiting {
+  readonly resolve: (outcome: InspectOutcome) => void;
+  readonly reject: (error: RestoreError) => void;
+  readonly onRemark: (remark: InspectRemark) => void;
+}
+
+/**
+ * A process of its own in which guests' bytes are parsed. It may read the repository and the program,
+ * and nothing else; it cannot write, nor start processes, nor load native code; it is ended when it
+ * takes too much memory or hangs (ADR 40).
+ */
+export class Inspector {
+  /** What it writes, when it was started with `output: 'pipe'`. */
+  readonly output: Readable | undefined;
+  readonly #child: ChildProcess;
+  readonly #watchdog: Watchdog | undefined;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #ended: Promise<void>;
+  #end: RestoreError | undefined;
+  #number = 0;
+
+  private constructor(child: ChildProcess, limits: WatchLimits) {
+    this.#child = child;
+    this.output = child.stdout ?? undefined;
+    if (child.pid !== undefined) {
+      this.#watchdog = new Watchdog(child.pid, limits, () => child.kill('SIGKILL'));
+    }
+    this.#ended = new Promise((resolve) => {
+      child.once('exit', (code, signal) => {
+        this.#lose(code, signal);
+        resolve();
+      });
+      child.once('error', (cause) => {
+        this.#fail(new RestoreError('IO', 'the inspector did not start', { cause }));
+        resolve();
+      });
+    });
+    child.on('message', (message: FromInspector) => this.#receive(message));
+  }
+
+  /** Starts one. Whatever is wrong with the repository is told by the first request. */
+  static start(options: InspectorOptions): Inspector {
+    const { repository, credential, limits } = options;
+    const child = startProcess(options);
+    const inspector = new Inspector(child, { ...WATCH_LIMITS, ...limits });
+    inspector.#send({ kind: 'start', repository: realPath(repository), credential });
+    return inspector;
+  }
+
+  get processId(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /**
+   * Has it write the answer to its output.
+   *
+   * @param onRemark what is worth telling on the way.
+   * @throws RestoreError what the request threw; `LIMIT` when it was ended for taking too much, `IO`
+   *   when it ended by itself.
+   */
+  request<K extends InspectRequestName>(
+    name: K,
+    body: InspectRequests[K],
+    onRemark: (remark: InspectRemark) => void = () => {},
+  ): Promise<InspectOutcome> {
+    const number = this.#number;
+    this.#number += 1;
+    return new Promise((resolve, reject) => {
+      if (this.#end !== undefined) {
+        reject(this.#end);
+        return;
+      }
+      this.#waiting.set(number, { resolve, reject, onRemark });
+      this.#send({ kind: 'request', number, name, body });
+    });
+  }
+
+  /** Ends it; requests that run are `CANCELLED`. */
+  async close(): Promise<void> {
+    this.#fail(new RestoreError('CANCELLED', 'the inspector has been closed'));
+    if (this.#child.connected) this.#child.disconnect();
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
+
+  #send(message: ToInspector): void {
+    // A failure to send is followed by the process's end, which tells everyone who waits.
+    this.#child.send(message, () => undefined);
+  }
+
+  #receive(message: FromInspector): void {
+    this.#watchdog?.heard();
+    if (message.kind === 'alive') return;
+    if (message.kind === 'remark') {
+      for (const { onRemark } of this.#waiting.values()) onRemark(message.remark);
+      return;
+    }
+    const waiting = this.#waiting.get(message.number);
+    this.#waiting.delete(message.number);
+    if (message.ok) waiting?.resolve(message.outcome);
+    else waiting?.reject(fromPlainError(message.error));
+  }
+
+  #lose(code: number | null, signal: NodeJS.Signals | null): void {
+    this.#fail(
+      this.#watchdog?.reason ??
+        new RestoreError('IO', 'the inspector ended before it was done', {
+          where: { found: signal ?? `exit status ${code}` },
+          hint: 'The volume may be hostile or damaged. Export the disk instead, and please report it.',
+        }),
+    );
+  }
+
+  #fail(error: RestoreError): void {
+    this.#watchdog?.stop();
+    this.#end ??= error;
+    for (const { reject } of this.#waiting.values()) reject(this.#end);
+    this.#waiting.clear();
+  }
+}
+
+function startProcess({ repository, output, program }: InspectorOptions): ChildProcess {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const file = program ?? fileURLToPath(new URL(`./inspect-process.${extension}`, import.meta.url));
+  const cache = compileCacheFolder();
+  const flags = [
+    '--permission',
+    ...readable(realPath(repository), ...programFolders(file)),
+    // To read and to add compiled code while it starts; given up before it reads anything else.
+    ...(cache === undefined ? [] : [...readable(cache), `--allow-fs-write=${cache}`]),
+    `--max-old-space-size=${HEAP_MEGABYTES}`,
+    '--disable-warning=ExperimentalWarning',
+  ];
+  return spawn(process.execPath, [...flags, file], {
+    stdio: ['ignore', output, 'inherit', 'ipc'],
+    serialization: 'advanced',
+    env: cache === undefined ? {} : { NODE_COMPILE_CACHE: cache },
+  });
+}
+
+function readable(...folders: readonly string[]): string[] {
+  return folders.map((folder) => `--allow-fs-read=${folder}`);
+}
+
+/** Where the program's own files, and the packages that it uses, lie. */
+function programFolders(file: string): string[] {
+  const own = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
+  const folders = new Set([realPath(own), realPath(path.dirname(file))]);
+  for (let folder = own; ; folder = path.dirname(folder)) {
+    const packages = path.join(folder, 'node_modules');
+    if (existsSync(packages)) folders.add(packages).add(realPath(packages));
+    if (path.dirname(folder) === folder) return [...folders];
+  }
+}
+
+/** Permissions are of real paths. What is not there is told when it is opened. */
+function realPath(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch {
+    return path.resolve(file);
+  }
+}

@@ -1,0 +1,26 @@
+import type { InspectRequestName, InspectRequests } from './messages.ts';
+import { find } from './requests/find.ts';
+import { list } from './requests/list.ts';
+import { read } from './requests/read.ts';
+import { stat } from './requests/stat.ts';
+import { tree } from './requests/tree.ts';
+import { volumes } from './requests/volumes.ts';
+import type { InspectContext } from './session.ts';
+
+/**
+ * Writes the answer to the context's output.
+ *
+ * @throws RestoreError when there is none at all; what is missing in part is a remark.
+ */
+export type InspectHandler<Body> = (context: InspectContext, body: Body) => Promise<void>;
+
+/** Every request that an inspector answers. The one place to add one. */
+export const HANDLERS: { readonly [K in InspectRequestName]: InspectHandler<InspectRequests[K]> } =
+  {
+    find,
+    list,
+    read,
+    stat,
+    tree,
+    volumes,
+  };
