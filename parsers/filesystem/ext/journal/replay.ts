@@ -198,7 +198,7 @@ class Replay {
     }
     if (!logged.escaped) return this.#file.offsetOf(logged.index);
     this.#volume.budget.hold(this.#format.blockSize);
-    const copy = (await this.#file.read(logged.index)).slice();
+    const copy = new Uint8Array(await this.#file.read(logged.index));
     new DataView(copy.buffer).setUint32(0, JOURNAL_MAGIC);
     return copy;
   }

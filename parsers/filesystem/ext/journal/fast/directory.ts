@@ -103,7 +103,7 @@ export class ChangedDirectory {
     this.#blocks.push(block);
     for (const { name, inode, type, at } of entriesOf(this.#shape, content)) {
       this.#volume.budget.hold(ENTRY_HELD_BYTES);
-      this.#old.set(keyOf(name), { name: name.slice(), inode, type, block, at });
+      this.#old.set(keyOf(name), { name: new Uint8Array(name), inode, type, block, at });
     }
   }
 
@@ -119,7 +119,7 @@ export class ChangedDirectory {
     const key = keyOf(entry.name);
     if (this.#old.has(key) || this.#added.has(key)) return false;
     this.#volume.budget.hold(ENTRY_HELD_BYTES);
-    this.#added.set(key, { ...entry, name: entry.name.slice() });
+    this.#added.set(key, { ...entry, name: new Uint8Array(entry.name) });
     return true;
   }
 
@@ -156,7 +156,7 @@ export class ChangedDirectory {
     if (known !== undefined) return known;
     const content = await this.#content(block);
     if (!blockSumHolds(this.#shape, content)) throw damagedBlock(this.inode.number, block);
-    const copy = content.slice();
+    const copy = new Uint8Array(content);
     this.#scratch.put(block, copy);
     return copy;
   }

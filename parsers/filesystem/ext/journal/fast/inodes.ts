@@ -92,7 +92,7 @@ export class ChangedInodes {
     const offset = await this.#table.offsetOf(number);
     const raw = await readWithin(metadata, offset, superblock.inodeSize, `inode ${number}`);
     budget.hold(superblock.inodeSize);
-    const inode = new ChangedInode(number, raw.slice(), offset);
+    const inode = new ChangedInode(number, new Uint8Array(raw), offset);
     this.#changed.set(number, inode);
     return inode;
   }
@@ -156,9 +156,9 @@ export class ChangedInodes {
     const block = Math.floor(inode.offset / blockSize);
     const content =
       this.#scratch.blocks.get(block) ??
-      (
-        await readWithin(this.#volume.metadata, block * blockSize, blockSize, 'inode table')
-      ).slice();
+      new Uint8Array(
+        await readWithin(this.#volume.metadata, block * blockSize, blockSize, 'inode table'),
+      );
     content.set(inode.raw, inode.offset % blockSize);
     this.#scratch.put(block, content);
   }
