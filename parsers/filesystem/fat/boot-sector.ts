@@ -70,7 +70,7 @@ export function isBootSector(sector: Uint8Array): boolean {
  * The geometry that a boot sector states ("FAT Data Structure", "FAT Type Determination").
  *
  * The count of clusters alone tells FAT12 from FAT16. A volume whose 16-bit FAT size is 0 is FAT32
- * whatever its count, as Windows, Linux and mtools have it: formatters make small ones.
+ * whatever its count: formatters make small ones, and their table has no other size.
  *
  * @throws RestoreError `CORRUPT` when it contradicts itself, `UNSUPPORTED` for a later version.
  */

@@ -82,7 +82,7 @@ export class FatTable {
   /** Follows a chain inside one window: to its end, or to a cluster that the window lacks. */
   #walk(window: Window, trail: Trail, from: number, limit: number): Chain | number {
     const { bad, mask } = this.#coding;
-    const low = this.#firstOf(window);
+    const low = Math.max(2, this.#firstOf(window));
     const end = Math.min(this.#endOf(window), this.place.clusterCount + 2);
     for (let cluster = from; cluster >= low && cluster < end; ) {
       if (trail.length >= limit) {
