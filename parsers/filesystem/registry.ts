@@ -1,6 +1,7 @@
 import type { FileSystemDriver } from './driver.ts';
 import { extByBackupDriver, extDriver } from './ext/driver.ts';
 import { fatDriver } from './fat/driver.ts';
+import { ntfsDriver } from './ntfs/driver.ts';
 
 /**
  * Every file system that is read, in the order in which a volume is tried. The one place to add one.
@@ -9,6 +10,7 @@ import { fatDriver } from './fat/driver.ts';
  */
 export const FILE_SYSTEM_DRIVERS: readonly FileSystemDriver[] = [
   extDriver,
+  ntfsDriver,
   fatDriver,
   extByBackupDriver,
 ];
