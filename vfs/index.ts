@@ -6,7 +6,7 @@ export {
   tarEnd,
   type TarMember,
 } from './archive/tar-format.ts';
-export { Machine, type MachineAddress, type MachineDisk, type MachineVolume } from './machine.ts';
+export { Machine, type MachineAddress, type Places } from './machine.ts';
 export { nameForJson, showName, showText } from './names.ts';
 export {
   joinPath,

@@ -1,31 +1,22 @@
-import { type BlockSource, RestoreError, type SectorSize } from '../core/index.ts';
-import { identifyFileSystem, openFileSystem } from '../parsers/index.ts';
+import type { RestoreError } from '../core/index.ts';
+import {
+  findVolumes,
+  type MachineDisk,
+  type MachineVolumes,
+  resolveVolume,
+  type Volume,
+  type VolumeAt,
+} from '../parsers/index.ts';
+import { KeptVolume } from './kept-volume.ts';
 import type { Mount, OpenVolume, VolumeHandle } from './place.ts';
 import { type ResolvedPath, type ResolveOptions, resolvePath } from './resolve.ts';
 import { Tree } from './tree.ts';
-
-/** A disk of a machine, by the id that addresses use. */
-export interface MachineDisk {
-  readonly id: string;
-  readonly source: BlockSource;
-}
 
 /** A part of a machine's address: which disk, which volume, which file. */
 export interface MachineAddress {
   readonly disk?: string;
   readonly volume?: string;
   readonly path?: string;
-}
-
-export interface MachineVolume {
-  readonly id: string;
-  readonly disk: string;
-  readonly type: string;
-  readonly label: string;
-  readonly uuid: string;
-  readonly sizeBytes: number;
-  readonly sectorSize: SectorSize;
-  open(): BlockSource;
 }
 
 /** Metadata kept over all volumes of a machine, in bytes, and for one at the most and the least. */
@@ -35,20 +26,27 @@ const VOLUME_CACHE_BYTES_MIN = 4 * 1024 * 1024;
 
 /** The disks of one machine at one point in time, their volumes, and the files in those. */
 export class Machine {
-  readonly volumes: readonly MachineVolume[];
+  readonly volumes: MachineVolumes;
   readonly #handles = new Map<string, KeptVolume>();
-  #tree: Promise<Tree> | undefined;
+  #placing: Promise<Places> | undefined;
 
-  private constructor(volumes: readonly MachineVolume[]) {
+  private constructor(volumes: MachineVolumes) {
     this.volumes = volumes;
-    const share = Math.floor(CACHE_BYTES / Math.max(1, volumes.length));
+    const readable = volumes.volumes.filter(({ content }) => content.isReadable).length;
+    const share = Math.floor(CACHE_BYTES / Math.max(1, readable));
     const cacheBytes = Math.min(VOLUME_CACHE_BYTES_MAX, Math.max(VOLUME_CACHE_BYTES_MIN, share));
-    for (const volume of volumes) this.#handles.set(volume.id, new KeptVolume(volume, cacheBytes));
+    for (const volume of volumes.volumes) {
+      this.#handles.set(volume.id, new KeptVolume(volume, cacheBytes));
+    }
   }
 
-  /** Looks at the disks' tables; file systems are opened when someone enters them. */
+  /**
+   * Looks at the disks' tables; file systems are opened when someone enters them.
+   *
+   * @throws RestoreError as `findVolumes`.
+   */
   static async open(disks: readonly MachineDisk[]): Promise<Machine> {
-    return new Machine(await bareVolumes(disks));
+    return new Machine(await findVolumes(disks));
   }
 
   /** The volumes' file systems that have been opened so far. */
@@ -58,20 +56,30 @@ export class Machine {
     );
   }
 
+  /** A volume by its id, to be opened. @returns `undefined` when there is none. */
+  volume(id: string): VolumeHandle | undefined {
+    return this.#handles.get(id);
+  }
+
+  /** Where the machine's own system has its volumes, as far as that is known. */
+  places(): Promise<Places> {
+    this.#placing ??= this.#place();
+    return this.#placing;
+  }
+
   /** The whole machine as its own system shows it, as far as that is known. */
-  tree(): Promise<Tree> {
-    this.#tree ??= this.#makeTree();
-    return this.#tree;
+  async tree(): Promise<Tree> {
+    return (await this.places()).tree;
   }
 
   /**
    * The file or directory that an address names.
    *
-   * @throws RestoreError as `resolvePath`; `NOT_FOUND`, `INVALID` for its disk and volume.
+   * @throws RestoreError as `resolvePath` and `resolveVolume`.
    */
   async resolve(address: MachineAddress, options: ResolveOptions = {}): Promise<ResolvedPath> {
-    const machine = await this.tree();
-    const tree = address.disk === undefined ? machine : this.#treeOf(address.disk, address.volume);
+    const { tree: machine, mounts } = await this.places();
+    const tree = address.disk === undefined ? machine : this.#treeOf(address, mounts);
     return await resolvePath(tree, address.path ?? '/', { machine, ...options });
   }
 
@@ -80,20 +88,27 @@ export class Machine {
     await Promise.all([...this.#handles.values()].map((kept) => kept.close()));
   }
 
-  async #makeTree(): Promise<Tree> {
-    return listingTree(this.volumes.map(({ id }) => ({ name: id, volume: this.#handle(id) })));
+  async #place(): Promise<Places> {
+    const holding = this.volumes.volumes.filter(holdsFiles);
+    const tree = listingTree(holding.map(({ id }) => this.#named(id, id)));
+    return { tree, mounts: [], problems: [] };
   }
 
-  #treeOf(disk: string, volume: string | undefined): Tree {
-    const own = this.volumes.filter((candidate) => candidate.disk === disk);
-    if (volume === undefined) {
+  #treeOf({ disk, volume }: MachineAddress, mounts: readonly VolumeAt[]): Tree {
+    const isDisk = this.volumes.disks.some(({ id }) => id === disk);
+    if (isDisk && volume === undefined) {
+      const own = this.volumes.volumes.filter((v) => v.disks.includes(disk ?? '') && holdsFiles(v));
+      const prefix = `${disk}/`;
       return listingTree(
-        own.map(({ id }) => ({ name: id.slice(disk.length + 1), volume: this.#handle(id) })),
+        own.map(({ id }) => this.#named(id.startsWith(prefix) ? id.slice(prefix.length) : id, id)),
       );
     }
-    const found = own.find(({ id }) => id === `${disk}/${volume}`);
-    if (found === undefined) throw new RestoreError('NOT_FOUND', `no volume ${volume} on ${disk}`);
+    const found = resolveVolume(this.volumes, { disk, volume }, mounts);
     return new Tree([{ at: '/', volume: this.#handle(found.id) }]);
+  }
+
+  #named(name: string, id: string): Mount {
+    return { at: `/${name}`, volume: this.#handle(id) };
   }
 
   #handle(id: string): VolumeHandle {
@@ -101,61 +116,24 @@ export class Machine {
   }
 }
 
+/** A machine's volumes at their places. */
+export interface Places {
+  readonly tree: Tree;
+  readonly mounts: readonly VolumeAt[];
+  /** Why volumes that should have a place have none. */
+  readonly problems: readonly RestoreError[];
+}
+
 /** One volume is the tree; several are listed by name, so that nothing is hidden. */
-function listingTree(volumes: readonly { name: string; volume: VolumeHandle }[]): Tree {
-  const [first] = volumes;
-  if (first !== undefined && volumes.length === 1)
-    return new Tree([{ at: '/', volume: first.volume }]);
-  const mounts: Mount[] = volumes.map(({ name, volume }) => ({ at: `/${name}`, volume }));
-  return new Tree(mounts);
+function listingTree(mounts: readonly Mount[]): Tree {
+  const [first] = mounts;
+  if (first === undefined || mounts.length > 1) return new Tree(mounts);
+  return new Tree([{ at: '/', volume: first.volume }]);
 }
 
-class KeptVolume implements VolumeHandle {
-  readonly id: string;
-  readonly #volume: MachineVolume;
-  readonly #cacheBytes: number;
-  #opening: Promise<OpenVolume> | undefined;
-  #opened: OpenVolume | undefined;
-
-  constructor(volume: MachineVolume, cacheBytes: number) {
-    this.id = volume.id;
-    this.#volume = volume;
-    this.#cacheBytes = cacheBytes;
-  }
-
-  get opened(): OpenVolume | undefined {
-    return this.#opened;
-  }
-
-  open(): Promise<OpenVolume> {
-    this.#opening ??= this.#start();
-    return this.#opening;
-  }
-
-  async close(): Promise<void> {
-    await this.#opened?.fileSystem.close();
-  }
-
-  async #start(): Promise<OpenVolume> {
-    try {
-      const source = this.#volume.open();
-      const fileSystem = await openFileSystem(source, { cacheBytes: this.#cacheBytes });
-      this.#opened = { id: this.id, fileSystem };
-      return this.#opened;
-    } catch (error) {
-      this.#opening = undefined;
-      throw error;
-    }
-  }
+/** What has files, even when they cannot be read: to say so is better than to hide them. */
+function holdsFiles({ content }: Volume): boolean {
+  return content.isReadable || FILE_KINDS.has(content.kind);
 }
 
-async function bareVolumes(disks: readonly MachineDisk[]): Promise<MachineVolume[]> {
-  const volumes: MachineVolume[] = [];
-  for (const { id, source } of disks) {
-    const found = await identifyFileSystem(source);
-    if (found === undefined) continue;
-    const { size: sizeBytes, sectorSize } = source;
-    volumes.push({ id: `${id}/p1`, disk: id, ...found, sizeBytes, sectorSize, open: () => source });
-  }
-  return volumes;
-}
+const FILE_KINDS: ReadonlySet<string> = new Set(['file system', 'encrypted', 'unreadable']);

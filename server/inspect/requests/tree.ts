@@ -3,15 +3,11 @@ import type { TreeRequest } from '../messages.ts';
 import type { Output } from '../output.ts';
 import type { InspectContext } from '../session.ts';
 import { addressJson } from '../text/address-json.ts';
+import { LINES } from '../text/branches.ts';
 import { entryJson } from '../text/entry-json.ts';
 import { JsonList } from '../text/json-list.ts';
 import { eachAddress } from './each-address.ts';
 import { linkTargets } from './link-targets.ts';
-
-const BRANCH = '├── ';
-const LAST = '└── ';
-const PASSING = '│   ';
-const NOTHING = '    ';
 
 /** `tree`: directories and what is in them, drawn. */
 export async function tree(context: InspectContext, request: TreeRequest): Promise<void> {
@@ -73,7 +69,8 @@ class Drawing {
     const parent = this.#levels.at(-1);
     if (parent !== undefined) this.#drawTo(parent, directory);
     const isLast = parent === undefined || parent.next >= parent.entries.length;
-    const prefix = parent === undefined ? '' : parent.prefix + (isLast ? NOTHING : PASSING);
+    const prefix =
+      parent === undefined ? '' : parent.prefix + (isLast ? LINES.nothing : LINES.passing);
     this.#levels.push({ entries, labelOf, prefix, next: 0 });
   }
 
@@ -97,7 +94,7 @@ class Drawing {
   #draw(level: Level, end: number): void {
     for (; level.next < end; level.next += 1) {
       const entry = level.entries[level.next] as TreeEntry;
-      const branch = level.next === level.entries.length - 1 ? LAST : BRANCH;
+      const branch = level.next === level.entries.length - 1 ? LINES.last : LINES.branch;
       this.#output.write(`${level.prefix}${branch}${level.labelOf(entry)}\n`);
     }
   }
