@@ -73,7 +73,7 @@ export async function readMbr(
     sector,
     isProtective: entries.some(({ type }) => type === TYPE_PROTECTIVE),
     signature: Sector.signature(layout.viewOf(sector)),
-    partitions: reader.partitions,
+    partitions: reader.partitions.sort((a, b) => a.number - b.number),
     findings: reader.findings,
   };
 }

@@ -24,6 +24,7 @@ const OWNERS: ReadonlySet<ContentKind> = new Set([
   'raid member',
   'encrypted',
   'pool member',
+  'reserved',
 ]);
 
 /** Partition types that say more than the content: what they hold is part of something larger. */

@@ -79,6 +79,9 @@ async function volumesOfDisk({ id, source }: MachineDisk): Promise<DiskVolumes> 
       message: `the disk has a partition table and bears marks of ${bare.content.type} too`,
     });
   }
+  if (table.partitions.length === 0 && table.findings.length === 0) {
+    findings.push({ message: 'the partition table holds no partitions' });
+  }
   const volumes: Volume[] = [];
   for (const partition of table.partitions)
     volumes.push(await partitionVolume(id, source, table, partition));

@@ -19,7 +19,7 @@ export const CONTENT_KINDS = [
   'pool member',
   /** A partition table inside a partition or logical volume. */
   'partition table',
-  /** Set aside by its partition's type, for boot loaders or Windows. */
+  /** Set aside for what is no file system: boot loaders, a journal kept apart, Windows' own use. */
   'reserved',
   /** Zeros, where anything known would have begun. */
   'empty',

@@ -3,8 +3,16 @@ import { bitLockerSignature } from './bitlocker.ts';
 import { extSignature } from './ext.ts';
 import { fatSignature } from './fat.ts';
 import { fixedSignatures } from './fixed.ts';
+import { hfsSignature } from './hfs.ts';
 import { lvmSignature } from './lvm.ts';
-import { firmwareRaidSignature, mdSignature, vmfsSignature } from './members.ts';
+import { luksRemains, luksSignature } from './luks.ts';
+import {
+  bcacheSignature,
+  drbdSignature,
+  firmwareRaidSignature,
+  mdSignature,
+  vmfsSignature,
+} from './members.ts';
 import { isoSignature, udfSignature } from './optical.ts';
 import type { Signature } from './signature.ts';
 import { swapSignature } from './swap.ts';
@@ -18,7 +26,10 @@ const MEMBER_PROBES: readonly Probe[] = [
   lvmSignature,
   mdSignature,
   firmwareRaidSignature,
+  luksSignature,
   bitLockerSignature,
+  bcacheSignature,
+  drbdSignature,
   zfsSignature,
 ];
 const OTHER_PROBES: readonly Probe[] = [
@@ -27,6 +38,7 @@ const OTHER_PROBES: readonly Probe[] = [
   udfSignature,
   isoSignature,
   vmfsSignature,
+  hfsSignature,
   swapSignature,
 ];
 
@@ -41,6 +53,7 @@ export async function findSignatures(volume: BlockSource): Promise<Signature[]> 
   for (const probe of MEMBER_PROBES) found.push(...present(await probe(window)));
   found.push(...fixedSignatures(window));
   for (const probe of OTHER_PROBES) found.push(...present(await probe(window)));
+  if (found.length === 0) found.push(...present(await luksRemains(window)));
   return found;
 }
 

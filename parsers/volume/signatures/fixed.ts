@@ -28,8 +28,6 @@ const fileSystem = (type: string, at: number, magic: string, more: Partial<Row> 
 
 const KIB = 1024;
 const REISER_AT = 64 * KIB;
-const BCACHE_MAGIC = '\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81';
-const BCACHEFS_MAGIC = '\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef';
 
 /**
  * Sources: each kind's on-disk format as its own project documents it; the identifiers are those
@@ -37,35 +35,12 @@ const BCACHEFS_MAGIC = '\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d
  */
 const FIXED_ROWS: readonly Row[] = [
   {
-    // LUKS1 and LUKS2 on-disk format: magic 0, version 6, label 24, UUID 168 as text
-    type: 'LUKS',
-    kind: 'encrypted',
-    magics: [0, 0x4000, 0x8000, 0x10000].map((at) => [
-      at,
-      at === 0 ? 'LUKS\xba\xbe' : 'SKUL\xba\xbe',
-    ]),
-    uuid: (head) => luksText(head, 168, 40),
-    label: (head) => (luksVersion(head) === 2 ? luksText(head, 24, 48) : ''),
-  },
-  {
     type: 'FileVault 2',
     kind: 'encrypted',
     magics: [[88, 'CS']],
     uuid: uuid(304),
   },
-  {
-    // linux/drivers/md/bcache: superblock at 4 KiB, magic 24, set UUID or own UUID 40
-    type: 'bcache',
-    kind: 'pool member',
-    magics: [[4 * KIB + 24, BCACHE_MAGIC]],
-    uuid: uuid(4 * KIB + 40),
-    label: label(4 * KIB + 72, 32),
-  },
-  fileSystem('bcachefs', 4 * KIB + 24, BCACHEFS_MAGIC, {
-    uuid: uuid(4 * KIB + 56),
-    label: label(4 * KIB + 72, 32),
-  }),
-  { type: 'VDO', kind: 'pool member', magics: [[0, 'dmvdo001']], uuid: uuid(32) },
+  { type: 'VDO', kind: 'pool member', magics: [[0, 'dmvdo001']], uuid: uuid(40) },
   {
     type: 'Stratis',
     kind: 'pool member',
@@ -138,6 +113,15 @@ const FIXED_ROWS: readonly Row[] = [
       label: label(at * KIB + 0x110, 64),
     }),
   ),
+  // FreeBSD sys/ufs/ffs/fs.h: superblock at 8 or 64 KiB; magic 1372, fs_id 144
+  fileSystem('UFS', 8 * KIB + 1372, '\x54\x19\x01\x00', { uuid: ufsId(8 * KIB + 144) }),
+  fileSystem('UFS', 64 * KIB + 1372, '\x19\x01\x54\x19', { uuid: ufsId(64 * KIB + 144) }),
+  fileSystem('HPFS', 8 * KIB, '\x49\xe8\x95\xf9', {
+    uuid: (head) => serial(head, 0x27),
+    label: label(0x2b, 11),
+  }),
+  fileSystem('BeFS', 512 + 32, '1SFB', { label: label(512, 32) }),
+  fileSystem('NSS', 4 * KIB, 'SPB5'),
   fileSystem('UBIFS', 0, '\x31\x18\x10\x06'),
   fileSystem('cramfs', 0, '\x45\x3d\xcd\x28', { label: label(48, 16) }),
   fileSystem('cramfs', 0, '\x28\xcd\x3d\x45', { label: label(48, 16) }),
@@ -145,8 +129,16 @@ const FIXED_ROWS: readonly Row[] = [
   fileSystem('VxFS', KIB, '\xf5\xfc\x01\xa5'),
   fileSystem('VxFS', 8 * KIB, '\xa5\x01\xfc\xf5'),
   fileSystem('zonefs', 0, 'SFOZ', { uuid: uuid(32), label: label(48, 32) }),
-  { type: 'XFS log', kind: 'reserved', magics: [[0, '\xfe\xed\xba\xbe']], uuid: uuid(304) },
+  { type: 'XFS log', kind: 'reserved', magics: [[0, '\xfe\xed\xba\xbe']] },
 ];
+
+/** Two numbers, little-endian. */
+function ufsId(at: number): (head: Uint8Array) => string {
+  return (head) =>
+    [at, at + 4]
+      .map((place) => layout.u32le(place)(layout.viewOf(head)).toString(16).padStart(8, '0'))
+      .join('');
+}
 
 export function fixedSignatures({ head }: Window): Signature[] {
   const found: Signature[] = [];
@@ -162,18 +154,4 @@ export function fixedSignatures({ head }: Window): Signature[] {
 export function serial(head: Uint8Array, at: number): string {
   const hex = layout.u32le(at)(layout.viewOf(head)).toString(16).toUpperCase().padStart(8, '0');
   return `${hex.slice(0, 4)}-${hex.slice(4)}`;
-}
-
-/** The primary header, or the first secondary one that is there. */
-function luksStart(head: Uint8Array): number {
-  if (hasMagic(head, 0, 'LUKS\xba\xbe')) return 0;
-  return [0x4000, 0x8000, 0x10000].find((at) => hasMagic(head, at, 'SKUL\xba\xbe')) ?? 0;
-}
-
-function luksVersion(head: Uint8Array): number {
-  return layout.u16be(6)(layout.viewOf(head), luksStart(head));
-}
-
-function luksText(head: Uint8Array, at: number, length: number): string {
-  return labelAt(head, luksStart(head) + at, length);
 }

@@ -48,10 +48,7 @@ const FIRMWARE: readonly {
   { type: 'NVIDIA RAID', fromEnd: 2, at: 0, magic: 'NVIDIA  ' },
   { type: 'LSI RAID', fromEnd: 1, at: 0, magic: '$XIDE$' },
   { type: 'Adaptec RAID', fromEnd: 1, at: 0x10, magic: 'DPTM' },
-  ...[63, 255, 256, 16, 399, 591, 675, 735, 911, 974, 991, 951, 3087].map((fromEnd) => ({
-    ...{ type: 'Promise RAID', fromEnd, at: 0 },
-    magic: 'Promise Technology, Inc.',
-  })),
+  { type: 'Promise RAID', fromEnd: 63, at: 0, magic: 'Promise Technology, Inc.' },
 ];
 
 export async function firmwareRaidSignature(window: Window): Promise<Signature | undefined> {
@@ -70,13 +67,46 @@ export async function firmwareRaidSignature(window: Window): Promise<Signature |
   return undefined;
 }
 
+/** DRBD's `meta_data_on_disk`: 4 KiB before the end, magic 60; device UUID 40, in version 9 48. */
+const DRBD_BYTES = 4096;
+const DRBD_MAGICS = { 0x8374026b: 40, 0x8374026d: 48 } as const;
+
+export async function drbdSignature(window: Window): Promise<Signature | undefined> {
+  const view = await window.view(window.size - DRBD_BYTES, 64);
+  if (view === undefined) return undefined;
+  const magic = layout.u32be(60)(view);
+  if (magic !== 0x8374026b && magic !== 0x8374026d) return undefined;
+  const uuid = layout.bits64be(DRBD_MAGICS[magic])(view).toString(16).padStart(16, '0');
+  return { kind: 'pool member', type: 'DRBD', label: '', uuid };
+}
+
+const BCACHE_MAGIC = '\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81';
+const BCACHEFS_MAGIC = '\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef';
+const BCACHE_AT = 4096;
+const BCACHE_SECTOR = 8n;
+
+/**
+ * linux/drivers/md/bcache and bcachefs, `bch_sb`: one superblock at 4 KiB with its magic at 24. Bcache
+ * says at 8 in which sector it lies; bcachefs, which long used the same magic, has a checksum there.
+ */
+export async function bcacheSignature({ head }: Window): Promise<Signature | undefined> {
+  const sb = head.subarray(BCACHE_AT, BCACHE_AT + 512);
+  const isOld = hasMagic(sb, 24, BCACHE_MAGIC);
+  if (sb.byteLength < 512 || (!isOld && !hasMagic(sb, 24, BCACHEFS_MAGIC))) return undefined;
+  const label = labelAt(sb, 72, 32);
+  if (isOld && layout.bits64le(8)(layout.viewOf(sb)) === BCACHE_SECTOR) {
+    return { kind: 'pool member', type: 'bcache', label, uuid: uuidAt(sb, 40) };
+  }
+  return { kind: 'file system', type: 'bcachefs', label, uuid: uuidAt(sb, 56) };
+}
+
 const MIB = 1024 * 1024;
 
 /** VMFS: the volume (LVM) header at 1 MiB, the file system's at 2 MiB. */
 export async function vmfsSignature(window: Window): Promise<Signature | undefined> {
   const volume = await window.bytes(MIB, 1024);
   if (volume !== undefined && hasMagic(volume, 0, '\x0d\xd0\x01\xc0')) {
-    const uuid = labelAt(volume, 512 + 84, 35);
+    const uuid = vmfsUuid(volume.subarray(512 + 84, 512 + 100));
     return { kind: 'pool member', type: 'VMFS volume', label: '', uuid };
   }
   const bytes = await window.bytes(2 * MIB, 512);

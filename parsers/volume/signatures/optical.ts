@@ -28,7 +28,11 @@ function isoTime(bytes: Uint8Array, at: number): string {
   return digits.replace(/^(....)(..)(..)(..)(..)(..)(..)$/, '$1-$2-$3-$4-$5-$6-$7');
 }
 
-const SECTOR_SIZES = [2048, 512, 1024, 4096];
+/** How far apart the recognition sequence's descriptors are, and the sectors that go with it. */
+const STEPS = [
+  { stepBytes: 2048, sectorSizes: [2048, 512, 1024] },
+  { stepBytes: 4096, sectorSizes: [4096] },
+];
 const TAG_ANCHOR = 2;
 const TAG_PRIMARY = 1;
 const TAG_LOGICAL = 6;
@@ -41,26 +45,26 @@ const Anchor = { length: layout.u32le(16), at: layout.u32le(20) } as const;
 
 /** UDF by its recognition sequence; label and UUID from the main volume descriptor sequence. */
 export async function udfSignature(window: Window): Promise<Signature | undefined> {
-  if (!(await isRecognised(window))) return undefined;
-  for (const sectorBytes of SECTOR_SIZES) {
-    const anchor = await descriptor(window, 256, sectorBytes);
-    if (anchor === undefined || Tag.id(anchor) !== TAG_ANCHOR) continue;
-    return await namedUdf(window, Anchor.at(anchor), Anchor.length(anchor), sectorBytes);
+  let isUdf = false;
+  for (const { stepBytes, sectorSizes } of STEPS) {
+    if (!(await isRecognised(window, stepBytes))) continue;
+    isUdf = true;
+    for (const sectorBytes of sectorSizes) {
+      const anchor = await descriptor(window, 256, sectorBytes);
+      if (anchor === undefined || Tag.id(anchor) !== TAG_ANCHOR) continue;
+      return await namedUdf(window, Anchor.at(anchor), Anchor.length(anchor), sectorBytes);
+    }
   }
-  return udf('', '');
+  return isUdf ? udf('', '') : undefined;
 }
 
-async function isRecognised(window: Window): Promise<boolean> {
-  for (const step of [2048, 4096]) {
-    for (let index = 0; index < DESCRIPTORS_MAX; index += 1) {
-      const bytes = await window.bytes(DESCRIPTORS_AT + index * step, 8);
-      if (bytes === undefined) break;
-      if (hasMagic(bytes, 1, 'NSR02') || hasMagic(bytes, 1, 'NSR03')) return true;
-      const goesOn = ['BEA01', 'CD001', 'BOOT2', 'CDW02'].some((magic) =>
-        hasMagic(bytes, 1, magic),
-      );
-      if (!goesOn) break;
-    }
+async function isRecognised(window: Window, stepBytes: number): Promise<boolean> {
+  for (let index = 0; index < DESCRIPTORS_MAX; index += 1) {
+    const bytes = await window.bytes(DESCRIPTORS_AT + index * stepBytes, 8);
+    if (bytes === undefined) return false;
+    if (hasMagic(bytes, 1, 'NSR02') || hasMagic(bytes, 1, 'NSR03')) return true;
+    const goesOn = ['BEA01', 'CD001', 'BOOT2', 'CDW02'].some((magic) => hasMagic(bytes, 1, magic));
+    if (!goesOn) return false;
   }
   return false;
 }
@@ -112,10 +116,11 @@ function dstring(field: Uint8Array): string {
  * bytes of what is no digit written in hexadecimal.
  */
 function udfUuid(setId: string): string {
-  const bytes = Buffer.from(setId, 'utf8');
-  if (bytes.length < 8) return '';
+  if (Buffer.byteLength(setId) < 8) return '';
+  const bytes = Buffer.alloc(16);
+  bytes.write(setId, 'utf8');
   const isHex = (from: number, to: number): boolean =>
-    /^[0-9a-f]*$/i.test(bytes.subarray(from, to).toString('latin1')) && bytes.length >= to;
+    /^[0-9a-f]+$/i.test(bytes.subarray(from, to).toString('latin1'));
   if (isHex(0, 16)) return bytes.subarray(0, 16).toString('latin1').toLowerCase();
   if (isHex(0, 8)) {
     return (

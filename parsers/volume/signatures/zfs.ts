@@ -1,6 +1,6 @@
 import { layout } from '../../../core/index.ts';
 import type { Signature } from './signature.ts';
-import type { Window } from './window.ts';
+import { hasMagic, type Window } from './window.ts';
 
 /** "ZFS On-Disk Specification", chapter 1: each label of 256 KiB holds name-value pairs and uberblocks. */
 const LABEL_BYTES = 256 * 1024;
@@ -11,12 +11,16 @@ const UBERBLOCK_MAGIC = 0x00bab10cn;
 const UBERBLOCK_STEP = 1024;
 const UBERBLOCKS = 128;
 const PAIRS_MAX = 512;
+/** Encoding XDR, little-endian writer; version 0, flags 1 (unique names). */
+const PAIRS_MAGIC = '\x01\x01\0\0\0\0\0\0\0\0\0\x01';
 const TYPE_NUMBER = 8;
 const TYPE_TEXT = 9;
 
 export async function zfsSignature(window: Window): Promise<Signature | undefined> {
   const aligned = Math.floor(window.size / LABEL_BYTES) * LABEL_BYTES;
   for (const labelAt of [0, LABEL_BYTES, aligned - 2 * LABEL_BYTES, aligned - LABEL_BYTES]) {
+    const mark = await window.bytes(labelAt + PAIRS_AT, PAIRS_MAGIC.length);
+    if (mark === undefined || !hasMagic(mark, 0, PAIRS_MAGIC)) continue;
     if (!(await hasUberblock(window, labelAt))) continue;
     const pairs = await window.bytes(labelAt + PAIRS_AT, PAIRS_BYTES);
     const { name = '', pool_guid: uuid = '' } = pairs === undefined ? {} : readPairs(pairs);
