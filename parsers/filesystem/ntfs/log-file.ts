@@ -1,4 +1,5 @@
 import { type BlockSource, layout, readBytes } from '../../../core/index.ts';
+import { undoFixups } from './fixups.ts';
 
 /** What `$LogFile` tells about how the volume was left. */
 export interface LogState {
@@ -25,8 +26,6 @@ const SECTOR_BYTES = 512;
 /** `RESTART_PAGE_HEADER`, as the Linux kernel's `fs/ntfs3/fslog.c` and ntfs-3g have it. */
 const Page = {
   magic: layout.u32le(0),
-  fixupsAt: layout.u16le(4),
-  fixupCount: layout.u16le(6),
   systemPageBytes: layout.u32le(16),
   areaAt: layout.u16le(24),
   minorVersion: layout.u16le(26),
@@ -87,8 +86,8 @@ function restartPage(head: Uint8Array, offset: number): RestartPage | undefined 
   const pageBytes = Page.systemPageBytes(view, offset);
   if (!isPageSize(pageBytes) || (offset !== 0 && offset !== pageBytes)) return undefined;
   if (offset + pageBytes > head.byteLength) return undefined;
-  const page = repaired(head.slice(offset, offset + pageBytes));
-  return page === undefined ? undefined : readPage(layout.viewOf(page));
+  const page = layout.viewOf(head.slice(offset, offset + pageBytes));
+  return undoFixups(page) === undefined ? readPage(page) : undefined;
 }
 
 function isPageSize(pageBytes: number): boolean {
@@ -106,27 +105,6 @@ function readPage(page: DataView): RestartPage | undefined {
     isInUse: Area.clientsInUse(page, areaAt) !== NO_CLIENT,
     isMarkedClean: (Area.flags(page, areaAt) & FLAG_VOLUME_IS_CLEAN) !== 0,
   };
-}
-
-/**
- * The page with its sectors' last words put back; `undefined` when a sector was written at another
- * time than the rest.
- */
-function repaired(page: Uint8Array): Uint8Array | undefined {
-  const view = layout.viewOf(page);
-  const fixupsAt = Page.fixupsAt(view);
-  const count = Page.fixupCount(view);
-  if (count !== page.byteLength / SECTOR_BYTES + 1) return undefined;
-  if (fixupsAt < HEADER_BYTES || fixupsAt % 2 !== 0 || fixupsAt + count * 2 > SECTOR_BYTES - 2) {
-    return undefined;
-  }
-  const stamp = view.getUint16(fixupsAt, true);
-  for (let sector = 1; sector < count; sector += 1) {
-    const at = sector * SECTOR_BYTES - 2;
-    if (view.getUint16(at, true) !== stamp) return undefined;
-    view.setUint16(at, view.getUint16(fixupsAt + sector * 2, true), true);
-  }
-  return page;
 }
 
 const isPresent = <T>(value: T | undefined): value is T => value !== undefined;
