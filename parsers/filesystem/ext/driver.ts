@@ -1,8 +1,9 @@
-import { type FileSystem, isRestoreError } from '../../../core/index.ts';
+import { type FileSystem, isRestoreError, RestoreError } from '../../../core/index.ts';
 import type { FileSystemDriver, Identification, Volume } from '../driver.ts';
 import { checkIncompatible } from './features.ts';
 import { ExtFileSystem } from './file-system.ts';
 import { findBackup, readPrimary, readSuperblock } from './find-superblock.ts';
+import type { Inode } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { replayJournal } from './journal/replay.ts';
 import { hasCompat, revisionOf, type Superblock } from './superblock.ts';
@@ -51,8 +52,15 @@ async function open(volume: Volume): Promise<FileSystem> {
   noteState(volume, superblock);
   const whole = { ...replayed, superblock };
   const inodes = new InodeTable(whole);
-  await inodes.read(ROOT_INODE);
+  const root = await inodes.readFile(ROOT_INODE);
+  if (root.kind !== 'directory') throw rootIsNone(root);
   return new ExtFileSystem(whole, inodes);
+}
+
+function rootIsNone({ kind }: Inode): RestoreError {
+  return new RestoreError('CORRUPT', 'the root is no directory', {
+    where: { structure: `inode ${ROOT_INODE}`, expected: 'directory', found: kind },
+  });
 }
 
 function noteState({ health, metadata }: Volume, superblock: Superblock): void {

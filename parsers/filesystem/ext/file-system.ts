@@ -3,6 +3,7 @@ import {
   type DirectoryEntry,
   type ExtendedAttribute,
   type FileSystem,
+  isRestoreError,
   type LinkTarget,
   type ListOptions,
   type NodeId,
@@ -67,7 +68,8 @@ export class ExtFileSystem implements FileSystem {
 
   async stat(node: NodeId, signal?: AbortSignal): Promise<Attributes> {
     throwIfAborted(signal);
-    return statOf(this.#volume, await this.#inodes.readFile(node, signal), signal);
+    const inode = await this.#inode(node, signal);
+    return this.#noting(statOf(this.#volume, inode, signal));
   }
 
   async *list(node: NodeId, options: ListOptions = {}): AsyncGenerator<readonly DirectoryEntry[]> {
@@ -78,7 +80,7 @@ export class ExtFileSystem implements FileSystem {
 
   async open(node: NodeId, stream?: string, signal?: AbortSignal): Promise<SparseSource> {
     throwIfAborted(signal);
-    const inode = await this.#inodes.readFile(node, signal);
+    const inode = await this.#inode(node, signal);
     if (stream !== undefined) {
       throw new RestoreError('NOT_FOUND', 'ext has no named streams', {
         where: { structure: `inode ${node}`, found: stream },
@@ -88,25 +90,26 @@ export class ExtFileSystem implements FileSystem {
     if (inode.has('encrypt')) throw encrypted(inode);
     if (inode.has('inline_data')) return inlineContent(inode);
     const map = blockMapOf(this.#volume, inode);
-    return new MappedContent(this.#volume.data, map, inode.size, this.#volume.budget);
+    return new MappedContent(this.#volume, this.#volume.data, map, inode.size);
   }
 
   async readLink(node: NodeId, signal?: AbortSignal): Promise<LinkTarget> {
     throwIfAborted(signal);
-    const inode = await this.#inodes.readFile(node, signal);
+    const inode = await this.#inode(node, signal);
     if (inode.kind !== 'symlink') throw notA('symbolic link', inode);
-    return { target: await readTarget(this.#volume, inode, signal), style: 'posix' };
+    const target = await this.#noting(readTarget(this.#volume, inode, signal));
+    return { target, style: 'posix' };
   }
 
   async xattrs(node: NodeId, signal?: AbortSignal): Promise<readonly ExtendedAttribute[]> {
     throwIfAborted(signal);
-    const inode = await this.#inodes.readFile(node, signal);
-    return readXattrs(this.#volume, this.#inodes, inode, signal);
+    const inode = await this.#inode(node, signal);
+    return this.#noting(readXattrs(this.#volume, this.#inodes, inode, signal));
   }
 
   async streams(node: NodeId, signal?: AbortSignal): Promise<readonly StreamEntry[]> {
     throwIfAborted(signal);
-    await this.#inodes.readFile(node, signal);
+    await this.#inode(node, signal);
     return [];
   }
 
@@ -114,8 +117,22 @@ export class ExtFileSystem implements FileSystem {
     this.#names.clear();
   }
 
+  #inode(node: NodeId, signal: AbortSignal | undefined): Promise<Inode> {
+    return this.#noting(this.#inodes.readFile(node, signal));
+  }
+
+  /** Damage that a caller meets is the volume's to tell, too. */
+  async #noting<T>(step: Promise<T>): Promise<T> {
+    try {
+      return await step;
+    } catch (error) {
+      if (isRestoreError(error, 'CORRUPT')) this.#volume.health.damage(error);
+      throw error;
+    }
+  }
+
   async #directory(node: NodeId, signal: AbortSignal | undefined): Promise<Inode> {
-    const inode = await this.#inodes.readFile(node, signal);
+    const inode = await this.#inode(node, signal);
     if (inode.kind !== 'directory') throw notA('directory', inode);
     return inode;
   }

@@ -3,6 +3,7 @@ import type { Volume } from '../driver.ts';
 import {
   hasSuperblockMagic,
   parseSuperblock,
+  revisionOf,
   SUPERBLOCK_AT,
   SUPERBLOCK_BYTES,
   type Superblock,
@@ -55,7 +56,9 @@ export async function findBackup(volume: Volume): Promise<Superblock | undefined
       const raw = await readCopy(volume, offset);
       if (!hasSuperblockMagic(raw)) continue;
       const found = soundCopy(raw, offset);
-      if (found?.blockSize === blockSize && found.groupNumber === group) return found;
+      if (found?.blockSize !== blockSize) continue;
+      // The first ext2 did not number its copies.
+      if (found.groupNumber === group || revisionOf(raw) === 0) return found;
     }
   }
   return undefined;

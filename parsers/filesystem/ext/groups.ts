@@ -1,4 +1,4 @@
-import { RestoreError } from '../../../core/index.ts';
+import { isRestoreError, RestoreError } from '../../../core/index.ts';
 import { continueCrc16, continueCrc32c, continueWithWord } from './checksum.ts';
 import { hasIncompat, hasRoCompat, type Superblock } from './superblock.ts';
 import { type ExtVolume, readBlock } from './volume.ts';
@@ -41,40 +41,60 @@ export class GroupTable {
     return offset;
   }
 
+  /**
+   * The first copy that is sound. Where all sums are wrong, the first whose table has a place at all
+   * is taken when each inode has a sum of its own, number included: a wrong table then reads as
+   * damage, never as other files.
+   */
   async #find(group: number, signal: AbortSignal | undefined): Promise<number> {
-    let first: RestoreError | undefined;
-    for (const block of descriptorBlocks(this.#volume.superblock, group)) {
+    const { superblock, health } = this.#volume;
+    let damage: RestoreError | undefined;
+    let unproven: number | undefined;
+    for (const block of descriptorBlocks(superblock, group)) {
       try {
-        const offset = await this.#read(group, block, signal);
-        if (first !== undefined) this.#volume.health.damage(first);
-        return offset;
+        const descriptor = await this.#read(group, block, signal);
+        const table = tableOf(superblock, group, descriptor);
+        if (superblock.hasChecksums) unproven ??= table;
+        verify(superblock, group, descriptor);
+        if (damage !== undefined) health.damage(damage);
+        return table;
       } catch (error) {
-        if (!(error instanceof RestoreError) || error.code !== 'CORRUPT') throw error;
-        first ??= error;
+        if (!isRestoreError(error, 'CORRUPT')) throw error;
+        damage ??= error;
       }
     }
-    throw first ?? descriptorError(group, 0, 'a descriptor', 'none');
+    damage ??= descriptorError(group, 0, 'a descriptor', 'none');
+    if (unproven === undefined) throw damage;
+    health.damage(damage);
+    return unproven;
   }
 
-  async #read(group: number, block: number, signal: AbortSignal | undefined): Promise<number> {
-    const { superblock } = this.#volume;
+  async #read(group: number, block: number, signal: AbortSignal | undefined): Promise<Descriptor> {
+    const { blockSize, descriptorSize } = this.#volume.superblock;
     const data = await readBlock(this.#volume, block, 'group descriptors', signal);
-    const size = superblock.descriptorSize;
-    const at = (group % Math.floor(superblock.blockSize / size)) * size;
-    const descriptor = data.subarray(at, at + size);
-    const place = block * superblock.blockSize + at;
-    verify(superblock, group, descriptor, place);
-    const view = new DataView(descriptor.buffer, descriptor.byteOffset, size);
-    const high = size >= 64 ? view.getUint32(BG_INODE_TABLE_HI, true) : 0;
-    const table = high * 2 ** 32 + view.getUint32(BG_INODE_TABLE_LO, true);
-    const bytes = superblock.inodesPerGroup * superblock.inodeSize;
-    const blocks = Math.ceil(bytes / superblock.blockSize);
-    if (table <= superblock.firstDataBlock || table + blocks > superblock.blockCount) {
-      const inside = `${blocks} blocks inside the file system`;
-      throw descriptorError(group, place, inside, `bg_inode_table ${table}`);
-    }
-    return table * superblock.blockSize;
+    const at = (group % Math.floor(blockSize / descriptorSize)) * descriptorSize;
+    return { bytes: data.subarray(at, at + descriptorSize), offset: block * blockSize + at };
   }
+}
+
+interface Descriptor {
+  readonly bytes: Uint8Array;
+  /** Where it lies on the volume. */
+  readonly offset: number;
+}
+
+/** Byte offset of the group's inode table. */
+function tableOf(superblock: Superblock, group: number, { bytes, offset }: Descriptor): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const high = bytes.byteLength >= 64 ? view.getUint32(BG_INODE_TABLE_HI, true) : 0;
+  const table = high * 2 ** 32 + view.getUint32(BG_INODE_TABLE_LO, true);
+  const { blockSize, inodeSize, inodesPerGroup } = superblock;
+  const blocks = Math.ceil((inodesPerGroup * inodeSize) / blockSize);
+  if (table <= superblock.firstDataBlock || table + blocks > superblock.blockCount) {
+    const inside = `${blocks} blocks inside the file system`;
+    throw descriptorError(group, offset, inside, `bg_inode_table ${table}`);
+  }
+  return table * blockSize;
 }
 
 /** The block that holds a group's descriptor, then those that hold copies of it. */
@@ -127,16 +147,11 @@ function isPowerOf(base: number, value: number): boolean {
   return power === value;
 }
 
-function verify(
-  superblock: Superblock,
-  group: number,
-  descriptor: Uint8Array,
-  place: number,
-): void {
-  const found = (descriptor[BG_CHECKSUM] ?? 0) | ((descriptor[BG_CHECKSUM + 1] ?? 0) << 8);
-  const expected = checksumOf(superblock, group, descriptor);
+function verify(superblock: Superblock, group: number, { bytes, offset }: Descriptor): void {
+  const found = (bytes[BG_CHECKSUM] ?? 0) | ((bytes[BG_CHECKSUM + 1] ?? 0) << 8);
+  const expected = checksumOf(superblock, group, bytes);
   if (expected === undefined || expected === found) return;
-  throw descriptorError(group, place, `bg_checksum ${expected}`, found);
+  throw descriptorError(group, offset, `bg_checksum ${expected}`, found);
 }
 
 function checksumOf(

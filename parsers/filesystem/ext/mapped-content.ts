@@ -1,6 +1,5 @@
 import {
   type BlockSource,
-  type Budget,
   checkRange,
   type Extent,
   RestoreError,
@@ -10,6 +9,7 @@ import {
 } from '../../../core/index.ts';
 import type { ContentRun } from '../content.ts';
 import type { BlockMap, MapPiece } from './map-piece.ts';
+import type { ExtVolume } from './volume.ts';
 
 const PIECES_KEPT_MAX = 32;
 const READS_AT_ONCE_MAX = 64;
@@ -21,18 +21,19 @@ const READS_AT_ONCE_MAX = 64;
 export class MappedContent implements SparseSource {
   readonly size: number;
   readonly sectorSize: SectorSize;
-  readonly #volume: BlockSource;
+  readonly #volume: ExtVolume;
+  readonly #source: BlockSource;
   readonly #map: BlockMap;
-  readonly #budget: Budget;
   /** Most recently used first. */
   readonly #pieces: MapPiece[] = [];
 
-  constructor(volume: BlockSource, map: BlockMap, size: number, budget: Budget) {
+  /** @param source the volume's `data` for files, its `metadata` for what the driver itself reads. */
+  constructor(volume: ExtVolume, source: BlockSource, map: BlockMap, size: number) {
     this.size = size;
-    this.sectorSize = volume.sectorSize;
+    this.sectorSize = source.sectorSize;
     this.#volume = volume;
+    this.#source = source;
     this.#map = map;
-    this.#budget = budget;
   }
 
   async readInto(target: Uint8Array, offset: number, signal?: AbortSignal): Promise<void> {
@@ -73,7 +74,7 @@ export class MappedContent implements SparseSource {
     if (run === undefined || offset < run.offset) return undefined;
     if (offset + length > run.offset + run.length) return undefined;
     const at = run.at + offset - run.offset;
-    return at + length > this.#volume.size ? undefined : this.#volume.peek(at, length);
+    return at + length > this.#source.size ? undefined : this.#source.peek(at, length);
   }
 
   /** A damaged part of the map counts as data: whoever reads it meets the damage. */
@@ -83,7 +84,7 @@ export class MappedContent implements SparseSource {
     let held: Extent | undefined;
     for (let at = offset; at < end; ) {
       throwIfAborted(signal);
-      this.#budget.checkTime();
+      this.#volume.budget.checkTime();
       const piece = this.#known(at) ?? (await this.#load(at, signal));
       const runs =
         piece.damage === undefined ? piece.runs : [{ offset: at, length: piece.end - at, at: 0 }];
@@ -110,12 +111,12 @@ export class MappedContent implements SparseSource {
   }
 
   async #read(target: Uint8Array, at: number, signal: AbortSignal | undefined): Promise<void> {
-    if (at + target.byteLength > this.#volume.size) {
+    if (at + target.byteLength > this.#source.size) {
       throw new RestoreError('CORRUPT', 'the volume ends before the file does', {
-        where: { offset: at, expected: `at most ${this.#volume.size} bytes` },
+        where: { offset: at, expected: `at most ${this.#source.size} bytes` },
       });
     }
-    await this.#volume.readInto(target, at, signal);
+    await this.#source.readInto(target, at, signal);
   }
 
   #known(offset: number): MapPiece | undefined {
@@ -131,6 +132,7 @@ export class MappedContent implements SparseSource {
 
   async #load(offset: number, signal: AbortSignal | undefined): Promise<MapPiece> {
     const piece = await this.#map.piece(offset, signal);
+    if (piece.damage !== undefined) this.#volume.health.damage(piece.damage);
     this.#pieces.unshift(piece);
     if (this.#pieces.length > PIECES_KEPT_MAX) this.#pieces.length = PIECES_KEPT_MAX;
     return piece;

@@ -38,7 +38,7 @@ async function readStored(
   if (inode.has('inline_data')) return readBytes(inlineContent(inode), 0, size, signal);
   if (isFast(volume, inode)) return inode.blockField.subarray(0, size);
   const map = blockMapOf(volume, inode);
-  return readBytes(new MappedContent(volume.metadata, map, size, volume.budget), 0, size, signal);
+  return readBytes(new MappedContent(volume, volume.metadata, map, size), 0, size, signal);
 }
 
 /** Blocks beyond that of the extended attributes mean that the target lies in one. */

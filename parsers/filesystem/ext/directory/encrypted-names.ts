@@ -72,7 +72,7 @@ async function hashVersion(
     return isSmall ? stored + (stored < UNSIGNED_FROM ? unsigned : 0) : undefined;
   }
   const map = blockMapOf(volume, inode);
-  const content = new MappedContent(volume.metadata, map, inode.size, volume.budget);
+  const content = new MappedContent(volume, volume.metadata, map, inode.size);
   if (content.size < superblock.blockSize) return undefined;
   const byte = new Uint8Array(1);
   await content.readInto(byte, HASH_VERSION_AT, signal);

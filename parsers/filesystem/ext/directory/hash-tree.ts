@@ -47,7 +47,7 @@ class HashTree {
     this.#volume = volume;
     this.#directory = directory;
     const map = blockMapOf(volume, directory);
-    this.#content = new MappedContent(volume.metadata, map, directory.size, volume.budget);
+    this.#content = new MappedContent(volume, volume.metadata, map, directory.size);
   }
 
   async find(name: string, signal: AbortSignal | undefined): Promise<number | undefined> {
