@@ -4,7 +4,6 @@
  */
 import { asRestoreError, RestoreError } from '../../core/index.ts';
 import { type Credential, NativeRepository } from '../../store-reader/index.ts';
-import { storeCompiledCode } from './compile-cache.ts';
 import {
   ALIVE_INTERVAL_MS,
   type FromInspector,
@@ -14,6 +13,7 @@ import {
 import { Output, ReaderGone } from './output.ts';
 import { presentable, Remarks } from './remarks.ts';
 import { HANDLERS, type InspectHandler } from './requests.ts';
+import { giveUpStartRights } from './rights.ts';
 import { InspectSession } from './session.ts';
 
 const STANDARD_OUTPUT = 1;
@@ -38,18 +38,6 @@ process.on('message', (message: ToInspector) => {
 });
 // Whoever asked is gone.
 process.on('disconnect', () => process.exit(0));
-
-/** Compiled code may be stored while the program loads; what comes now is others' bytes. */
-function giveUpStartRights(): void {
-  // Absent without --permission, and with more to it than its type says.
-  const permission: unknown = process.permission;
-  if (permission === undefined) {
-    process.stderr.write('rehydrate: an inspector must run under --permission\n');
-    process.exit(1);
-  }
-  storeCompiledCode();
-  (permission as { drop(scope: string): void }).drop('fs.write');
-}
 
 async function open(
   repository: string,
