@@ -1,7 +1,8 @@
 import type { FileSystemDriver } from './driver.ts';
 import { extByBackupDriver, extDriver } from './ext/driver.ts';
+import { exfatDriver } from './exfat/driver.ts';
 import { fatDriver } from './fat/driver.ts';
-import { ntfsDriver } from './ntfs/driver.ts';
+import { ntfsByBackupDriver, ntfsDriver } from './ntfs/driver.ts';
 
 /**
  * Every file system that is read, in the order in which a volume is tried. The one place to add one.
@@ -11,6 +12,8 @@ import { ntfsDriver } from './ntfs/driver.ts';
 export const FILE_SYSTEM_DRIVERS: readonly FileSystemDriver[] = [
   extDriver,
   ntfsDriver,
+  exfatDriver,
   fatDriver,
   extByBackupDriver,
+  ntfsByBackupDriver,
 ];

@@ -1,10 +1,5 @@
-import {
-  type Attributes,
-  type FileKind,
-  nameToBytes,
-  type Timestamp,
-} from '../../../core/index.ts';
-import { DOS_ATTRIBUTE, NAMESPACE, Standard, TIMES, TYPE } from './layout.ts';
+import { type Attributes, type FileKind, nameToBytes } from '../../../core/index.ts';
+import { DOS_ATTRIBUTE, FileName, NAMESPACE, Standard, TIMES, TYPE } from './layout.ts';
 import { linkOf } from './link.ts';
 import type { NtfsFile } from './ntfs-file.ts';
 import { missingContent } from './reparse.ts';
@@ -13,25 +8,29 @@ import { timestampAt } from './timestamp.ts';
 
 /** What is told of a file, all from its record. */
 export function describe(file: NtfsFile): Attributes {
-  const { record, standard } = file;
+  const { record, extras } = file;
+  const { view, valueAt } = file.standard;
   const kind = kindOf(file);
-  const dosAttributes = dosAttributesOf(file);
-  const unreadable = kind === 'file' ? whyUnreadable(file) : undefined;
-  const time = (at: number): Timestamp => timestampAt(standard, at);
-  return {
+  const { size, allocated } = sizesOf(file, kind);
+  const attributes: Attributes = {
     kind,
-    ...sizesOf(file, kind),
+    size,
+    allocated,
     links: linksOf(file),
-    modified: time(TIMES.MODIFIED),
-    accessed: time(TIMES.ACCESSED),
-    changed: time(TIMES.CHANGED),
-    created: time(TIMES.CREATED),
-    ...linuxAttributes(file, kind),
+    modified: timestampAt(view, valueAt + TIMES.MODIFIED),
+    accessed: timestampAt(view, valueAt + TIMES.ACCESSED),
+    changed: timestampAt(view, valueAt + TIMES.CHANGED),
+    created: timestampAt(view, valueAt + TIMES.CREATED),
     fileNumber: record.number,
     generation: record.sequence,
-    dosAttributes,
-    ...(unreadable === undefined ? {} : { unreadable }),
+    dosAttributes: dosAttributesOf(file),
   };
+  const unreadable = kind === 'file' ? whyUnreadable(file) : undefined;
+  if (unreadable === undefined && extras.linux === undefined && extras.reparse === undefined) {
+    return attributes;
+  }
+  const linux = linuxAttributes(file, kind);
+  return { ...attributes, ...linux, ...(unreadable === undefined ? {} : { unreadable }) };
 }
 
 export function kindOf({ record, extras }: NtfsFile): FileKind {
@@ -43,7 +42,7 @@ export function kindOf({ record, extras }: NtfsFile): FileKind {
 
 /** As Windows tells them, and ntfs-3g in `system.ntfs_attrib`. */
 export function dosAttributesOf({ record, standard }: NtfsFile): number {
-  const stored = Standard.fileAttributes(standard);
+  const stored = Standard.fileAttributes(standard.view, standard.valueAt);
   const bits = record.isDirectory
     ? stored | DOS_ATTRIBUTE.DIRECTORY
     : stored & ~DOS_ATTRIBUTE.DIRECTORY;
@@ -55,13 +54,14 @@ export function whyUnreadable(file: NtfsFile): string | undefined {
   const { reparse, reparseError } = file.extras;
   if (reparseError !== undefined) return reparseError.message;
   const data = file.stream(TYPE.DATA);
-  const head = data === undefined ? undefined : headOf(data);
-  if (head?.isEncrypted === true) return 'it is encrypted (EFS)';
+  if (data === undefined) return 'it has no content: its data stream is missing';
+  const head = headOf(data);
+  if (head.isEncrypted) return 'it is encrypted (EFS)';
   if (reparse === undefined) return undefined;
   const reason = missingContent(reparse, dosAttributesOf(file));
   if (reason !== undefined || reparse.kind !== 'other') return reason;
   // A filter's file with less on the volume than it is long has its content elsewhere.
-  const isShort = head !== undefined && !head.isResident && head.allocated < head.size;
+  const isShort = !head.isResident && head.allocated < head.size;
   return isShort && !head.isCompressed
     ? `parts of its content are kept elsewhere (reparse point ${reparse.name})`
     : undefined;
@@ -95,7 +95,10 @@ function directorySizes(file: NtfsFile): { size: number; allocated: number } {
 function linksOf(file: NtfsFile): number {
   if (file.record.isDirectory) return 1;
   let shortNames = 0;
-  for (const { namespace } of file.names()) if (namespace === NAMESPACE.DOS) shortNames += 1;
+  for (const attribute of file.attributes) {
+    if (attribute.type !== TYPE.FILE_NAME) continue;
+    if (FileName.namespace(attribute.view, attribute.valueAt) === NAMESPACE.DOS) shortNames += 1;
+  }
   return Math.max(1, file.record.links - shortNames);
 }
 

@@ -1,4 +1,4 @@
-import { isRestoreError, layout, readBytes } from '../../../core/index.ts';
+import { HealthLog, isAllZero, isRestoreError, layout, readBytes } from '../../../core/index.ts';
 import type { FileSystemDriver, Identification, Volume } from '../driver.ts';
 import {
   BOOT_BYTES,
@@ -26,7 +26,50 @@ const TYPE_NAME = 'NTFS';
 const ROOT_SEQUENCE = 5;
 const UPCASE_BYTES_MAX = 1024 * 1024;
 
-export const ntfsDriver: FileSystemDriver = { name: 'ntfs', identify, open };
+/** NTFS by its boot sector, which may be damaged behind its signature. */
+export const ntfsDriver: FileSystemDriver = { name: 'NTFS', identify, open };
+
+/**
+ * The same, where the boot sector has been overwritten with zeros, and its copy at the end of the
+ * volume leads to an MFT. To be tried last: another file system may have been made since.
+ */
+export const ntfsByBackupDriver: FileSystemDriver = {
+  name: 'NTFS without its boot sector',
+  identify: identifyByBackup,
+  open,
+};
+
+async function identifyByBackup(volume: Volume): Promise<Identification | undefined> {
+  if (await mayBeOfAnotherKind(volume)) return undefined;
+  try {
+    const sector = await readBackup(volume.metadata);
+    if (sector === undefined) return undefined;
+    const geometry = parseBootSector(sector);
+    await openMft({ ...volume, health: new HealthLog() }, geometry);
+    return { type: TYPE_NAME, label: await labelOf(volume, geometry), uuid: geometry.serial };
+  } catch (error) {
+    if (!isRestoreError(error, 'CORRUPT')) throw error;
+    return undefined;
+  }
+}
+
+/** Signatures of what begins with zeros, and leaves the volume's end as it was. */
+const FOREIGN_SIGNATURES = [
+  { at: 512, text: 'LABELONE' },
+  { at: 4086, text: 'SWAPSPACE2' },
+  { at: 0x1_0040, text: '_BHRfS_M' },
+] as const;
+
+async function mayBeOfAnotherKind({ metadata }: Volume): Promise<boolean> {
+  if (metadata.size < BOOT_BYTES) return true;
+  if (!isAllZero(await readBytes(metadata, 0, BOOT_BYTES))) return true;
+  for (const { at, text } of FOREIGN_SIGNATURES) {
+    if (at + text.length > metadata.size) continue;
+    const found = await readBytes(metadata, at, text.length);
+    if (String.fromCharCode(...found) === text) return true;
+  }
+  return false;
+}
 
 async function identify(volume: Volume): Promise<Identification | undefined> {
   if (volume.metadata.size < BOOT_BYTES) return undefined;

@@ -1,4 +1,3 @@
-import { layout } from '../../../core/index.ts';
 import { Attribute } from './attribute.ts';
 import { corrupt } from './damage.ts';
 import { AttributeHeader, Record, RECORD_IN_USE, RECORD_IS_DIRECTORY, TYPE } from './layout.ts';
@@ -18,9 +17,10 @@ export class FileRecord {
   readonly number: number;
   readonly view: DataView;
 
-  constructor(number: number, bytes: Uint8Array) {
+  /** @param view of the record and nothing else. */
+  constructor(number: number, view: DataView) {
     this.number = number;
-    this.view = layout.viewOf(bytes);
+    this.view = view;
   }
 
   get sequence(): number {

@@ -56,7 +56,7 @@ export class NtfsFileSystem implements FileSystem {
     this.label = information.label;
     this.uuid = geometry.serial;
     this.space = { totalBytes: geometry.totalBytes };
-    this.root = nodeOf({ number: RECORD_NUMBER.ROOT, sequence: rootSequence, isDirectory: true });
+    this.root = nodeOf(RECORD_NUMBER.ROOT, rootSequence, true);
     this.#volume = volume;
     this.#geometry = geometry;
     this.#loader = loader;
@@ -110,7 +110,9 @@ export class NtfsFileSystem implements FileSystem {
       .map(({ name, size, allocated }) => ({ name, size, allocated }));
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#loader.mft.close();
+  }
 
   async #file(node: NodeId, signal: AbortSignal | undefined): Promise<NtfsFile> {
     throwIfAborted(signal);

@@ -1,9 +1,10 @@
 import { layout } from '../../../core/index.ts';
 import { corrupt } from './damage.ts';
-import { readName } from './file-name.ts';
+import { nameText } from './file-name.ts';
 import { recordNumber } from './file-record.ts';
 import { undoFixups } from './fixups.ts';
 import {
+  FileName,
   INDEX_BLOCK_HEADER_AT,
   INDEX_ENTRY_HAS_CHILD,
   INDEX_ENTRY_IS_LAST,
@@ -21,6 +22,7 @@ export interface NameEntry {
   readonly name: string;
   /** One of `NAMESPACE`. */
   readonly namespace: number;
+  /** Bits of `DOS_ATTRIBUTE`, as the directory has them. */
   readonly fileAttributes: number;
 }
 
@@ -80,13 +82,12 @@ function readEntry(view: DataView, at: number, end: number): NameEntry {
   const keyLength = IndexEntry.keyLength(view, at);
   const keyAt = at + INDEX_ENTRY_KEY_AT;
   if (keyAt + keyLength > end) throw damaged(at, `a key of at most ${end - keyAt}`, keyLength);
-  const { name, namespace, fileAttributes } = readName(view, keyAt, keyLength);
   return {
     number: recordNumber(IndexEntry.recordLow(view, at), IndexEntry.recordHigh(view, at)),
     sequence: IndexEntry.sequence(view, at),
-    name,
-    namespace,
-    fileAttributes,
+    name: nameText(view, keyAt, keyLength),
+    namespace: FileName.namespace(view, keyAt),
+    fileAttributes: FileName.fileAttributes(view, keyAt),
   };
 }
 

@@ -1,6 +1,5 @@
 import {
   type DirectoryEntry,
-  type FileKind,
   isRestoreError,
   type ListOptions,
   type NodeId,
@@ -32,6 +31,9 @@ export interface OpenDirectory {
   /** Why there is no record. */
   readonly error?: RestoreError;
 }
+
+/** An entry while it is put together. */
+type Told = { -readonly [Key in keyof DirectoryEntry]: DirectoryEntry[Key] };
 
 /** Lists directories, and finds names in them; damaged ones by what the files themselves say. */
 export class Lister {
@@ -95,7 +97,7 @@ export class Lister {
     if (entry === undefined) return undefined;
     const isDirectory = saysDirectory(entry);
     if (isDirectory) checkPlace(await this.#loader.load(entry, signal), directory.reference);
-    return nodeOf({ ...entry, isDirectory });
+    return nodeOf(entry.number, entry.sequence, isDirectory);
   }
 
   #indexOf({ file }: OpenDirectory): DirectoryIndex | undefined {
@@ -118,26 +120,28 @@ export class Lister {
     );
     const entries: DirectoryEntry[] = [];
     for (const { entry, shortName } of shown) {
-      const short = shortName === undefined ? {} : { shortName };
       const isDirectory = saysDirectory(entry);
-      const basic = { name: entry.name, node: nodeOf({ ...entry, isDirectory }), ...short };
-      if (!attributes && !needsRecord(entry)) {
-        entries.push({ ...basic, kind: 'file' });
-        continue;
-      }
+      const told: Told = {
+        name: entry.name,
+        node: nodeOf(entry.number, entry.sequence, isDirectory),
+        kind: isDirectory ? 'directory' : 'file',
+      };
+      if (shortName !== undefined) told.shortName = shortName;
+      entries.push(told);
+      if (!attributes && !needsRecord(entry)) continue;
       try {
         const file = this.#loader.peek(entry) ?? (await this.#loader.load(entry, signal));
-        if (!this.#isInPlace(file, directory, problems)) continue;
+        if (!this.#isInPlace(file, directory, problems)) {
+          entries.pop();
+          continue;
+        }
         checkKind(file, isDirectory);
-        const kind = kindOf(file);
-        entries.push(
-          attributes ? { ...basic, kind, attributes: describe(file) } : { ...basic, kind },
-        );
+        told.kind = kindOf(file);
+        if (attributes) told.attributes = describe(file);
       } catch (error) {
         if (!isRestoreError(error, 'CORRUPT') && !isRestoreError(error, 'UNSUPPORTED')) throw error;
         this.#volume.health.damage(error);
-        const kind: FileKind = isDirectory ? 'directory' : 'file';
-        entries.push({ ...basic, kind, ...(attributes ? { error } : {}) });
+        if (attributes) told.error = error;
       }
     }
     return entries;

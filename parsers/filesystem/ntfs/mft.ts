@@ -2,7 +2,6 @@ import { LRUCache } from 'lru-cache';
 import {
   type HealthLog,
   isRestoreError,
-  layout,
   type RestoreError,
   type SparseSource,
 } from '../../../core/index.ts';
@@ -11,17 +10,23 @@ import { FileRecord } from './file-record.ts';
 import { undoFixups } from './fixups.ts';
 import { MAGIC, Record } from './layout.ts';
 
-/** The unit in which the MFT is kept. */
+/** The unit in which the MFT is read. */
 const PIECE_BYTES = 64 * 1024;
-const CACHE_BYTES = 64 * 1024 * 1024;
+const CACHE_BYTES = 48 * 1024 * 1024;
 /** Pieces that are read at once where the reader goes through the MFT in order. */
 const AHEAD_PIECES = 16;
 
 const STATE = { UNCHECKED: 0, SOUND: 1, DAMAGED: 2 } as const;
 
-/** Some records; fixups are undone in place, the first time that one is asked for. */
-interface Piece {
+/**
+ * Pieces that were read at once, and are forgotten at once. Fixups of a record are undone in place,
+ * the first time that it is asked for.
+ */
+interface Group {
+  readonly firstPiece: number;
+  readonly pieceCount: number;
   readonly bytes: Uint8Array;
+  /** Of each record. */
   readonly states: Uint8Array;
 }
 
@@ -31,7 +36,12 @@ export class Mft {
   readonly #source: SparseSource;
   readonly #health: HealthLog;
   readonly #perPiece: number;
-  readonly #pieces = new LRUCache<number, Piece>({ max: CACHE_BYTES / PIECE_BYTES });
+  readonly #groups = new LRUCache<Group, Group>({
+    maxSize: CACHE_BYTES,
+    sizeCalculation: ({ bytes }) => bytes.byteLength,
+    dispose: (group) => this.#forget(group),
+  });
+  readonly #pieces = new Map<number, Group>();
   /** Records that are read from elsewhere. */
   readonly #replaced: ReadonlyMap<number, FileRecord>;
 
@@ -65,8 +75,8 @@ export class Mft {
     const replaced = this.#replaced.get(number);
     if (replaced !== undefined) return replaced;
     if (number >= this.count) throw this.#beyond(number);
-    const piece = this.#pieces.get(Math.floor(number / this.#perPiece));
-    return piece === undefined ? undefined : this.#recordIn(piece, number);
+    const group = this.#pieces.get(Math.floor(number / this.#perPiece));
+    return group === undefined ? undefined : this.#recordIn(group, number);
   }
 
   /** @throws as `peek` does, and what the volume throws. */
@@ -118,6 +128,11 @@ export class Mft {
     }
   }
 
+  /** Frees what is kept. */
+  close(): void {
+    this.#groups.clear();
+  }
+
   /** Never used since the volume was made: all zeros. */
   async #isUnused(number: number): Promise<boolean> {
     const bytes = new Uint8Array(this.recordBytes);
@@ -125,21 +140,23 @@ export class Mft {
     return bytes.every((byte) => byte === 0);
   }
 
-  #recordIn(piece: Piece, number: number): FileRecord {
-    const index = number % this.#perPiece;
-    const start = index * this.recordBytes;
-    const bytes = piece.bytes.subarray(start, start + this.recordBytes);
-    if (piece.states[index] !== STATE.SOUND) {
-      const fault = soundFault(layout.viewOf(bytes));
+  #recordIn(group: Group, number: number): FileRecord {
+    this.#groups.get(group);
+    const { bytes, states } = group;
+    const index = number - group.firstPiece * this.#perPiece;
+    const start = bytes.byteOffset + index * this.recordBytes;
+    const view = new DataView(bytes.buffer, start, this.recordBytes);
+    if (states[index] !== STATE.SOUND) {
+      const fault = soundFault(view);
       if (fault !== undefined) {
         const error = this.#damaged(number, fault);
-        if (piece.states[index] === STATE.UNCHECKED) this.#health.damage(error);
-        piece.states[index] = STATE.DAMAGED;
+        if (states[index] === STATE.UNCHECKED) this.#health.damage(error);
+        states[index] = STATE.DAMAGED;
         throw error;
       }
-      piece.states[index] = STATE.SOUND;
+      states[index] = STATE.SOUND;
     }
-    return new FileRecord(number, bytes);
+    return new FileRecord(number, view);
   }
 
   /** @param pieces ascending. Neighbours are read as one. */
@@ -170,15 +187,20 @@ export class Mft {
   async #readPieces(first: number, end: number, signal: AbortSignal | undefined): Promise<void> {
     const at = first * PIECE_BYTES;
     const size = Math.min(end * PIECE_BYTES, this.count * this.recordBytes) - at;
-    const whole = new Uint8Array(size);
-    await this.#source.readInto(whole, at, signal);
-    for (let piece = first; piece < end; piece += 1) {
-      if (this.#pieces.has(piece)) continue;
-      const start = (piece - first) * PIECE_BYTES;
-      if (start >= size) break;
-      // A copy of its own, so that a piece in use does not keep its neighbours in memory.
-      const bytes = end - first === 1 ? whole : whole.slice(start, start + PIECE_BYTES);
-      this.#pieces.set(piece, { bytes, states: new Uint8Array(this.#perPiece) });
+    // Not filled with zeros first: a read fills all of it, or throws.
+    const bytes = Buffer.allocUnsafeSlow(size);
+    await this.#source.readInto(bytes, at, signal);
+    const states = new Uint8Array(size / this.recordBytes);
+    const group = { firstPiece: first, pieceCount: end - first, bytes, states };
+    for (let piece = first; piece < end; piece += 1) this.#pieces.set(piece, group);
+    this.#groups.set(group, group);
+  }
+
+  /** Some of its pieces may have been read again meanwhile, as part of another group. */
+  #forget(group: Group): void {
+    const { firstPiece, pieceCount } = group;
+    for (let piece = firstPiece; piece < firstPiece + pieceCount; piece += 1) {
+      if (this.#pieces.get(piece) === group) this.#pieces.delete(piece);
     }
   }
 

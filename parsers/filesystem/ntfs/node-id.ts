@@ -14,7 +14,7 @@ export interface NodeReference extends FileReference {
   readonly isDirectory: boolean;
 }
 
-export function nodeOf({ number, sequence, isDirectory }: NodeReference): NodeId {
+export function nodeOf(number: number, sequence: number, isDirectory: boolean): NodeId {
   return (isDirectory ? 0 : FILE_UNIT) + sequence * SEQUENCE_UNIT + number;
 }
 

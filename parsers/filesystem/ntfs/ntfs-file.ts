@@ -3,8 +3,13 @@ import type { Attribute } from './attribute.ts';
 import { corrupt } from './damage.ts';
 import type { FileRecord } from './file-record.ts';
 import { nameOf, type NtfsName } from './file-name.ts';
-import { Standard, STANDARD_BYTES_MIN, STANDARD_BYTES_WITH_SECURITY, TYPE } from './layout.ts';
-import { layout } from '../../../core/index.ts';
+import {
+  Standard,
+  STANDARD_BYTES_MIN,
+  STANDARD_BYTES_WITH_SECURITY,
+  STANDARD_CASE_SENSITIVE,
+  TYPE,
+} from './layout.ts';
 import type { ReparsePoint } from './reparse.ts';
 import type { LinuxMetadata } from './extended-attributes.ts';
 import type { LostPart, Stream } from './stream.ts';
@@ -28,7 +33,7 @@ export class NtfsFile {
   readonly attributes: readonly Attribute[];
   readonly lost: readonly LostAttribute[];
   readonly extras: FileExtras;
-  readonly #standard: DataView;
+  readonly #standard: Attribute;
 
   constructor(
     record: FileRecord,
@@ -44,26 +49,28 @@ export class NtfsFile {
   }
 
   /** `STANDARD_INFORMATION`. */
-  get standard(): DataView {
+  get standard(): Attribute {
     return this.#standard;
   }
 
   get hasCaseSensitiveNames(): boolean {
-    return (Standard.flags(this.#standard) & 1) !== 0;
+    const { view, valueAt } = this.#standard;
+    return (Standard.flags(view, valueAt) & STANDARD_CASE_SENSITIVE) !== 0;
   }
 
   /** Of its descriptor in `$Secure`; 0 when it has none there. */
   get securityId(): number {
-    if (this.#standard.byteLength < STANDARD_BYTES_WITH_SECURITY) return 0;
-    return Standard.securityId(this.#standard);
+    const { view, valueAt, size } = this.#standard;
+    return size < STANDARD_BYTES_WITH_SECURITY ? 0 : Standard.securityId(view, valueAt);
   }
 
   /** All records of the attribute, `undefined` when there is none. */
   stream(type: number, name = ''): Stream | undefined {
-    const parts = this.attributes.filter(
-      (attribute) => attribute.type === type && attribute.name === name,
-    );
-    const lost = this.lost.filter((attribute) => attribute.type === type);
+    const parts: Attribute[] = [];
+    for (const attribute of this.attributes) {
+      if (attribute.type === type && attribute.name === name) parts.push(attribute);
+    }
+    const lost = this.lost.length === 0 ? [] : this.lost.filter((part) => part.type === type);
     if (parts.length === 0) {
       if (lost[0] !== undefined) throw lost[0].error;
       return undefined;
@@ -76,7 +83,7 @@ export class NtfsFile {
   names(): NtfsName[] {
     const names: NtfsName[] = [];
     for (const attribute of this.attributes) {
-      if (attribute.type === TYPE.FILE_NAME) names.push(nameOf(attribute.value()));
+      if (attribute.type === TYPE.FILE_NAME) names.push(nameOf(attribute));
     }
     return names;
   }
@@ -86,17 +93,16 @@ function standardOf(
   record: FileRecord,
   attributes: readonly Attribute[],
   lost: readonly LostAttribute[],
-): DataView {
+): Attribute {
   const found = attributes.find(({ type }) => type === TYPE.STANDARD_INFORMATION);
-  const value = found?.value();
-  if (value !== undefined && value.byteLength >= STANDARD_BYTES_MIN) return layout.viewOf(value);
+  if (found?.isResident === true && found.size >= STANDARD_BYTES_MIN) return found;
   const cause = lost.find(({ type }) => type === TYPE.STANDARD_INFORMATION)?.error;
   throw corrupt(
     'a file has no times and attributes',
     {
       structure: `$STANDARD_INFORMATION of file record ${record.number}`,
       expected: `at least ${STANDARD_BYTES_MIN} bytes`,
-      found: value?.byteLength ?? 'none',
+      found: found?.size ?? 'none',
     },
     cause,
   );

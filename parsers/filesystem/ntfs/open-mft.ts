@@ -1,5 +1,5 @@
 import {
-  type HealthLog,
+  HealthLog,
   isRestoreError,
   layout,
   readBytes,
@@ -33,7 +33,8 @@ export async function openMft(volume: Volume, geometry: Geometry): Promise<Mft> 
   const { health } = volume;
   const first = await readFirstRecord(volume, geometry);
   const source = await openTable(volume, geometry, first);
-  const plain = new Mft(source, geometry.recordBytes, health, new Map([[0, first]]));
+  // What it finds wrong is told together with what is read instead.
+  const plain = new Mft(source, geometry.recordBytes, new HealthLog(), new Map([[0, first]]));
   const replaced = await mirroredRecords(volume, geometry, plain);
   return new Mft(source, geometry.recordBytes, health, new Map([...replaced, [0, first]]));
 }
@@ -52,9 +53,9 @@ export async function readRecordAt(
       expected: `an end by ${volume.metadata.size}`,
     });
   }
-  const bytes = await readBytes(volume.metadata, at, geometry.recordBytes);
-  const fault = soundFault(layout.viewOf(bytes));
-  if (fault === undefined) return new FileRecord(number, bytes);
+  const view = layout.viewOf(await readBytes(volume.metadata, at, geometry.recordBytes));
+  const fault = soundFault(view);
+  if (fault === undefined) return new FileRecord(number, view);
   throw corrupt('a file record is damaged', { ...where, found: fault });
 }
 
@@ -142,12 +143,12 @@ async function readPart(
     const at = recordNumber * geometry.recordBytes;
     const where = { structure: `file record ${recordNumber}`, offset: at };
     if (at + geometry.recordBytes > known.size) throw corrupt('a part of $MFT is missing', where);
-    const bytes = await readBytes(known, at, geometry.recordBytes);
-    const fault = soundFault(layout.viewOf(bytes));
+    const view = layout.viewOf(await readBytes(known, at, geometry.recordBytes));
+    const fault = soundFault(view);
     if (fault !== undefined) {
       throw corrupt('a file record is damaged', { ...where, found: fault });
     }
-    const record = new FileRecord(recordNumber, bytes);
+    const record = new FileRecord(recordNumber, view);
     const part = dataOf(record.attributes()).find(
       (one) => one.instance === instance && one.lowestCluster === lowestCluster,
     );
@@ -194,6 +195,7 @@ async function mirroredRecords(
         noteMirror(volume.health, error);
       } catch (again) {
         if (!isRestoreError(again, 'CORRUPT')) throw again;
+        volume.health.damage(error);
       }
     }
   }

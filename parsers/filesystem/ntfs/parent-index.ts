@@ -61,7 +61,7 @@ function addNames(children: Map<number, number[]>, record: FileRecord): number {
   let added = 0;
   for (const attribute of record.attributes()) {
     if (attribute.type !== TYPE.FILE_NAME) continue;
-    const { parent } = nameOf(attribute.value());
+    const { parent } = nameOf(attribute);
     const known = children.get(parent);
     if (known === undefined) children.set(parent, [number]);
     else if (known.at(-1) === number) continue;

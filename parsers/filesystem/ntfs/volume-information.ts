@@ -5,7 +5,6 @@ import {
   type RestoreError,
   type SparseSource,
 } from '../../../core/index.ts';
-import { utf16 } from './attribute.ts';
 import { corrupt } from './damage.ts';
 import type { FileLoader } from './file-loader.ts';
 import type { FileRecord } from './file-record.ts';
@@ -16,6 +15,7 @@ import {
   VolumeInformation as Information,
 } from './layout.ts';
 import { readLogState } from './log-file.ts';
+import { utf16At } from './utf16.ts';
 
 /** What `$Volume` says. */
 export interface VolumeInformation {
@@ -29,7 +29,7 @@ export function volumeInformationOf(record: FileRecord): VolumeInformation {
   let isDirty = false;
   for (const attribute of record.attributes()) {
     if (attribute.type === TYPE.VOLUME_NAME) {
-      label = utf16(attribute.value());
+      label = utf16At(attribute.view, attribute.valueAt, attribute.size / 2);
     } else if (attribute.type === TYPE.VOLUME_INFORMATION) {
       const flags = Information.flags(layout.viewOf(attribute.value()));
       isDirty = (flags & VOLUME_IS_DIRTY) !== 0;
