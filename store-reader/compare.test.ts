@@ -94,14 +94,14 @@ describe('changed extents of two points', () => {
     await disksOf([base, changed], async ([before, after], repository) => {
       const asked: string[] = [];
       const fetchPage = repository.blocks.page.bind(repository.blocks);
-      const fetchBlocks = repository.blocks.fetch.bind(repository.blocks);
+      const readBlocks = repository.blocks.read.bind(repository.blocks);
       repository.blocks.page = (reference, level) => {
         asked.push(`page of level ${level}`);
         return fetchPage(reference, level);
       };
-      repository.blocks.fetch = (wanted) => {
-        asked.push(`${wanted.length} blocks`);
-        return fetchBlocks(wanted);
+      repository.blocks.read = (parts) => {
+        asked.push(`${parts.length} blocks`);
+        return readBlocks(parts);
       };
       const found = await Array.fromAsync(
         changedExtents(before as NativeDisk, after as NativeDisk),

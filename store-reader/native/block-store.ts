@@ -16,26 +16,72 @@ export interface BlockStoreOptions {
   readonly pageCacheBytes: number;
 }
 
-/** Blocks in one message to a decoder: enough to pay for the message, few enough to share out. */
+/** Blocks in one batch for a decoder: enough to pay for it, few enough to share out. */
 const BATCH_BLOCKS = 4;
+/** A block read this often is likely to be read again: from then on it is shown where it lies. */
+const READS_BEFORE_VIEWS = 2;
+
+/** A block that is wanted. */
+export interface WantedBlock {
+  readonly reference: BlockReference;
+  /** Its exact length. */
+  readonly plainBytes: number;
+}
+
+/** Bytes of one block, and where they are wanted. */
+export interface BlockPart extends WantedBlock {
+  /** Where they begin in the block. */
+  readonly within: number;
+  readonly target: Uint8Array;
+}
+
+/** The first part, in order, that could not be read. */
+export interface FailedPart {
+  readonly part: number;
+  readonly error: RestoreError;
+}
+
+interface CachedBlock {
+  readonly bytes: Uint8Array;
+  reads: number;
+  /** Somebody may hold a view: its memory must never be written to again. */
+  isShown: boolean;
+}
+
+/** One read that waits for blocks. */
+interface PendingRead {
+  left: number;
+  failed: FailedPart | undefined;
+  readonly resolve: (failed: FailedPart | undefined) => void;
+}
+
+type Waiter = (result: DecodeResult) => void;
 
 /**
  * The blocks of a repository by reference: proved, decoded, and cached by id, so that one block in
  * memory serves every disk and every restore point that shares it. Concurrent misses of one block
- * are one fetch. A cached block is dropped, never written over: a view of it stays true for as long
- * as anyone holds it.
+ * are one fetch.
+ *
+ * A view of a cached block stays true for as long as anyone holds it: once shown, its memory is
+ * dropped in the end, never written over. One that was only ever copied from gives its memory to the
+ * next block, which spares making and collecting it; so a block is copied from at first, and shown
+ * when it proves to be wanted often.
  */
 export class BlockStore {
   readonly #decoder: BlockDecoder;
-  readonly #blocks: LRUCache<string, Uint8Array>;
+  readonly #blocks: LRUCache<string, CachedBlock>;
   readonly #pages: LRUCache<string, Page>;
-  readonly #pending = new Map<string, Promise<DecodeResult>>();
+  readonly #pendingPages = new Map<string, Promise<DecodeResult>>();
+  readonly #pending = new Map<string, Waiter[]>();
+  readonly #readsBeforeViews: number;
 
   constructor(decoder: BlockDecoder, options: BlockStoreOptions) {
     this.#decoder = decoder;
+    this.#readsBeforeViews = decoder.release === undefined ? 0 : READS_BEFORE_VIEWS;
     this.#blocks = new LRUCache({
       maxSize: Math.max(1, options.cacheBytes),
-      sizeCalculation: (block) => block.byteLength,
+      sizeCalculation: ({ bytes }) => bytes.byteLength,
+      dispose: ({ bytes, isShown }) => decoder.release?.(bytes, !isShown),
     });
     this.#pages = new LRUCache({
       maxSize: Math.max(1, options.pageCacheBytes),
@@ -43,9 +89,13 @@ export class BlockStore {
     });
   }
 
-  /** A cached block, at once. */
+  /** A view of a cached block, at once; of one that is seldom read, nothing. */
   peek(reference: BlockReference): Uint8Array | undefined {
-    return this.#blocks.get(keyOf(reference));
+    const block = this.#blocks.get(keyOf(reference));
+    if (block === undefined) return undefined;
+    if (!block.isShown && block.reads < this.#readsBeforeViews) return undefined;
+    block.isShown = true;
+    return block.bytes;
   }
 
   /** A cached page, at once. */
@@ -54,22 +104,35 @@ export class BlockStore {
   }
 
   /**
-   * Fetches blocks, each to exactly `plainBytes`. One promise a request, in order; a promise
-   * rejects with the block's own error and leaves the others alone.
+   * Reads parts of blocks to where they are wanted. Nothing is written to a target afterwards.
+   *
+   * @returns the first part that failed, if any did; the others are read even so.
    */
-  fetch(
-    wanted: readonly { reference: BlockReference; plainBytes: number }[],
-  ): Promise<Uint8Array>[] {
+  read(parts: readonly BlockPart[]): Promise<FailedPart | undefined> {
+    const { promise, resolve } = Promise.withResolvers<FailedPart | undefined>();
+    const read: PendingRead = { left: parts.length, failed: undefined, resolve };
     const missing: DecodeRequest[] = [];
-    const promises = wanted.map(({ reference, plainBytes }) => {
-      const cached = this.peek(reference);
-      if (cached !== undefined) return Promise.resolve(cached);
-      return this.#join(reference, plainBytes, missing).then(unwrap);
+    parts.forEach((part, index) => {
+      const cached = this.#blocks.get(keyOf(part.reference));
+      if (cached === undefined) {
+        this.#join(part, missing, (result) => finishPart(read, parts, index, result));
+      } else {
+        cached.reads += 1;
+        finishPart(read, parts, index, cached.bytes);
+      }
     });
-    this.#start(missing, (request, result) => {
-      if (result instanceof Uint8Array) this.#blocks.set(keyOf(request.reference), result);
-    });
-    return promises;
+    if (parts.length === 0) resolve(undefined);
+    this.#start(missing);
+    return promise;
+  }
+
+  /** Fetches blocks into the cache. A failure is met again, and reported, by whoever needs the block. */
+  prefetch(wanted: readonly WantedBlock[]): void {
+    const missing: DecodeRequest[] = [];
+    for (const block of wanted) {
+      if (!this.#blocks.has(keyOf(block.reference))) this.#join(block, missing, undefined);
+    }
+    this.#start(missing);
   }
 
   /**
@@ -106,53 +169,65 @@ export class BlockStore {
   /** The bytes of a stored page of any kind, proved by its id and not cached. */
   async pageBytes(reference: BlockReference): Promise<Uint8Array> {
     const key = keyOf(reference);
-    const running = this.#pending.get(key);
+    const running = this.#pendingPages.get(key);
     if (running !== undefined) return unwrap(await running);
     const request = { reference, plainBytes: PAGE_BYTES_MAX, isPage: true };
     const promise = this.#decoder.decode([request]).then(([result]) => result as DecodeResult);
-    this.#pending.set(key, promise);
+    this.#pendingPages.set(key, promise);
     try {
       return unwrap(await promise);
     } finally {
-      this.#pending.delete(key);
+      this.#pendingPages.delete(key);
     }
   }
 
-  #join(
-    reference: BlockReference,
-    plainBytes: number,
-    missing: DecodeRequest[],
-  ): Promise<DecodeResult> {
+  #join(block: WantedBlock, missing: DecodeRequest[], waiter: Waiter | undefined): void {
+    const { reference, plainBytes } = block;
     const key = keyOf(reference);
     const running = this.#pending.get(key);
-    if (running !== undefined) return running;
-    const { promise, resolve } = Promise.withResolvers<DecodeResult>();
-    this.#pending.set(key, promise);
-    this.#resolvers.set(key, resolve);
-    missing.push({ reference, plainBytes, isPage: false });
-    return promise;
+    if (running === undefined) {
+      this.#pending.set(key, waiter === undefined ? [] : [waiter]);
+      missing.push({ reference, plainBytes, isPage: false });
+    } else if (waiter !== undefined) running.push(waiter);
   }
 
-  readonly #resolvers = new Map<string, (result: DecodeResult) => void>();
-
-  #start(
-    missing: readonly DecodeRequest[],
-    keep: (request: DecodeRequest, result: DecodeResult) => void,
-  ): void {
+  #start(missing: readonly DecodeRequest[]): void {
     if (missing.length === 0) return;
     for (const batch of batchRequests(missing, BATCH_BLOCKS)) {
       void this.#decoder.decode(batch).then((results) => {
-        batch.forEach((request, index) => {
-          const result = results[index] as DecodeResult;
-          const key = keyOf(request.reference);
-          keep(request, result);
-          this.#pending.delete(key);
-          this.#resolvers.get(key)?.(result);
-          this.#resolvers.delete(key);
-        });
+        batch.forEach((request, index) => this.#arrived(request, results[index] as DecodeResult));
       });
     }
   }
+
+  /** Copies a block to all who wait for it, before its memory can be given to another. */
+  #arrived({ reference }: DecodeRequest, result: DecodeResult): void {
+    const key = keyOf(reference);
+    const waiters = this.#pending.get(key) ?? [];
+    this.#pending.delete(key);
+    for (const waiter of waiters) waiter(result);
+    if (!(result instanceof Uint8Array)) return;
+    const block = { bytes: result, reads: waiters.length, isShown: false };
+    this.#blocks.set(key, block);
+    // One that is larger than the whole cache is not kept.
+    if (!this.#blocks.has(key)) this.#decoder.release?.(result, true);
+  }
+}
+
+function finishPart(
+  read: PendingRead,
+  parts: readonly BlockPart[],
+  index: number,
+  result: DecodeResult,
+): void {
+  const { within, target } = parts[index] as BlockPart;
+  if (result instanceof Uint8Array) {
+    target.set(result.subarray(within, within + target.byteLength));
+  } else if (read.failed === undefined || index < read.failed.part) {
+    read.failed = { part: index, error: result };
+  }
+  read.left -= 1;
+  if (read.left === 0) read.resolve(read.failed);
 }
 
 function unwrap(result: DecodeResult): Uint8Array {

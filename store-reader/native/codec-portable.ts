@@ -9,12 +9,15 @@ const lz4 = addOnsAllowed() ? await import('lz4-napi') : undefined;
 export interface BlockCodecs {
   /** A zstd frame with content checksum. May be a view that the next call writes over. */
   zstdCompress(plain: Uint8Array, level: number): Uint8Array;
-  /** At most `maxBytes`; memory of its own. */
-  zstdDecompress(stored: Uint8Array, maxBytes: number): Uint8Array;
+  /** At most `maxBytes`; a view of `into` (`maxBytes` long), or memory of its own. */
+  zstdDecompress(stored: Uint8Array, maxBytes: number, into?: Uint8Array): Uint8Array;
   /** A u32 with the plain length, and an LZ4 block. May be a view that the next call writes over. */
   lz4Compress(plain: Uint8Array): Uint8Array;
-  /** `plainBytes` is what the block itself declares, checked by the caller; memory of its own. */
-  lz4Decompress(stored: Uint8Array, plainBytes: number): Uint8Array;
+  /**
+   * `plainBytes` is what the block itself declares, checked by the caller; a view of `into` (at least
+   * as long), or memory of its own.
+   */
+  lz4Decompress(stored: Uint8Array, plainBytes: number, into?: Uint8Array): Uint8Array;
 }
 
 /**

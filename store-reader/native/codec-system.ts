@@ -76,11 +76,15 @@ class SystemCodecs implements BlockCodecs {
     return scratch.subarray(0, checked(written, scratch.byteLength));
   }
 
-  zstdDecompress(stored: Uint8Array, maxBytes: number): Uint8Array {
+  zstdDecompress(stored: Uint8Array, maxBytes: number, into?: Uint8Array): Uint8Array {
     const { decompressContext, decompress } = this.#native;
-    const plain = Buffer.allocUnsafeSlow(maxBytes);
-    const written = decompress(decompressContext, plain, maxBytes, stored, stored.byteLength);
-    return ownPart(plain, checked(written, maxBytes));
+    const plain = into ?? Buffer.allocUnsafeSlow(maxBytes);
+    const most = Math.min(maxBytes, plain.byteLength);
+    const written = checked(
+      decompress(decompressContext, plain, most, stored, stored.byteLength),
+      most,
+    );
+    return into === undefined ? ownPart(plain, written) : into.subarray(0, written);
   }
 
   lz4Compress(plain: Uint8Array): Uint8Array {
@@ -91,11 +95,12 @@ class SystemCodecs implements BlockCodecs {
     return scratch.subarray(0, LZ4_PREFIX_BYTES + checked(written, body.byteLength));
   }
 
-  lz4Decompress(stored: Uint8Array, plainBytes: number): Uint8Array {
+  lz4Decompress(stored: Uint8Array, plainBytes: number, into?: Uint8Array): Uint8Array {
     const body = stored.subarray(LZ4_PREFIX_BYTES);
-    const plain = Buffer.allocUnsafeSlow(plainBytes);
-    const written = this.#native.lz4Decompress(body, plain, body.byteLength, plainBytes);
-    return ownPart(plain, checked(written, plainBytes));
+    const plain = into ?? Buffer.allocUnsafeSlow(plainBytes);
+    const most = Math.min(plainBytes, plain.byteLength);
+    const written = checked(this.#native.lz4Decompress(body, plain, body.byteLength, most), most);
+    return into === undefined ? ownPart(plain, written) : into.subarray(0, written);
   }
 
   /** Room for the worst case of either codec (`ZSTD_compressBound`, `LZ4_compressBound`). */
@@ -112,6 +117,6 @@ function checked(result: number | bigint, most: number): number {
   throw new Error(`the codec answered ${result}`);
 }
 
-function ownPart(plain: Buffer, length: number): Uint8Array {
+function ownPart(plain: Uint8Array, length: number): Uint8Array {
   return length === plain.byteLength ? plain : new Uint8Array(plain.subarray(0, length));
 }

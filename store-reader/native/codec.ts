@@ -35,6 +35,7 @@ export function encodeBlock(
  * The plain bytes of a stored payload; for the raw codec, a view of it.
  *
  * @param maxBytes what it may decode to at the most; the limit holds while decoding.
+ * @param into where to decode to, `maxBytes` long, if the codec can; content undefined after a throw.
  * @throws RestoreError `CORRUPT` when the data do not decode, `UNSUPPORTED` for a codec this version
  *   does not know.
  */
@@ -43,18 +44,26 @@ export function decodeBlock(
   flags: number,
   maxBytes: number,
   by: BlockCodecs = codecs,
+  into?: Uint8Array,
 ): Uint8Array {
   const codec = flags & CODEC_MASK;
   try {
-    if (codec === CODECS.raw) return stored;
-    if (codec === CODECS.zstd) return by.zstdDecompress(stored, maxBytes);
-    if (codec === CODECS.lz4) return by.lz4Decompress(stored, lz4Length(stored, maxBytes));
+    if (codec === CODECS.raw) return rawBytes(stored, maxBytes);
+    if (codec === CODECS.zstd) return by.zstdDecompress(stored, maxBytes, into);
+    if (codec === CODECS.lz4) return by.lz4Decompress(stored, lz4Length(stored, maxBytes), into);
   } catch (cause) {
     throw new RestoreError('CORRUPT', 'a stored block does not decompress', { cause });
   }
   throw new RestoreError('UNSUPPORTED', 'a stored block has an unknown codec', {
     where: { found: codec },
     hint: 'Read this repository with a newer version of Rehydrate.',
+  });
+}
+
+function rawBytes(stored: Uint8Array, maxBytes: number): Uint8Array {
+  if (stored.byteLength <= maxBytes) return stored;
+  throw new RestoreError('CORRUPT', 'a raw block is longer than it may be', {
+    where: { expected: `at most ${maxBytes}`, found: stored.byteLength },
   });
 }
 

@@ -86,6 +86,44 @@ describe('decoding threads', () => {
     }
   });
 
+  it('never write over a block that somebody still looks at', async () => {
+    const { repository, disk } = await openCaptured(scratch, { threads: 2, cacheBytes: 2 * BLOCK });
+    try {
+      const views = new Map<number, Uint8Array>();
+      for (let block = 0; block < 20; block += 3) {
+        for (let turn = 0; turn < 4; turn += 1) await readBytes(disk, block * BLOCK, 512);
+        const view = disk.peek(block * BLOCK, BLOCK);
+        if (view !== undefined) views.set(block, view);
+      }
+      expect(views.size).toBe(7);
+      // Blocks that are only copied from take each other's memory meanwhile.
+      for (let turn = 0; turn < 3; turn += 1) {
+        expect(Buffer.compare(await readBytes(disk, 0, CONTENT.length), CONTENT)).toBe(0);
+      }
+      for (const [block, view] of views) {
+        const wanted = CONTENT.subarray(block * BLOCK, (block + 1) * BLOCK);
+        expect(Buffer.compare(view, wanted)).toBe(0);
+      }
+    } finally {
+      await repository.close();
+    }
+  });
+
+  it('use the memory of blocks again that were only copied from', async () => {
+    const { repository, disk } = await openCaptured(scratch, { threads: 1, cacheBytes: 2 * BLOCK });
+    const made = vi.spyOn(globalThis, 'SharedArrayBuffer');
+    try {
+      for (let turn = 0; turn < 4; turn += 1) {
+        expect(Buffer.compare(await readBytes(disk, 0, CONTENT.length), CONTENT)).toBe(0);
+      }
+      // 200 blocks passed through.
+      expect(made.mock.calls.length).toBeGreaterThan(0);
+      expect(made.mock.calls.length).toBeLessThan(60);
+    } finally {
+      await repository.close();
+    }
+  });
+
   it('leave no read waiting for ever when the repository is closed', {
     timeout: 5000,
   }, async () => {

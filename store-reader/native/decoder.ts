@@ -10,6 +10,8 @@ export interface DecodeRequest {
   /** Exact plain length for blocks; the upper limit for pages, which say their length themselves. */
   readonly plainBytes: number;
   readonly isPage: boolean;
+  /** Memory of `plainBytes` to decode into; without it, the result is in memory of its own. */
+  readonly into?: Uint8Array;
 }
 
 /** A block's plain bytes in memory of its own, or why there are none. */
@@ -19,6 +21,12 @@ export type DecodeResult = Uint8Array | RestoreError;
 export interface BlockDecoder {
   /** Requests that lie side by side in one pack, in ascending order. One result a request. */
   decode(batch: readonly DecodeRequest[]): Promise<readonly DecodeResult[]>;
+  /**
+   * Takes back the memory of a result, once. A result that is never given back stays whole.
+   *
+   * @param reusable false when somebody may still look at it: then it is never written to again.
+   */
+  release?(block: Uint8Array, reusable: boolean): void;
   close(): Promise<void>;
 }
 
@@ -31,6 +39,7 @@ export class InlineDecoder implements BlockDecoder {
   readonly #backend: Backend;
   readonly #sealer: Sealer;
   readonly #checkIds: boolean;
+  #scratch: Uint8Array = new Uint8Array(0);
 
   /** @param checkIds prove the full id of every block too, not the seal alone. */
   constructor(backend: Backend, sealer: Sealer, checkIds = false) {
@@ -45,9 +54,11 @@ export class InlineDecoder implements BlockDecoder {
     if (first === undefined || last === undefined) return [];
     const start = first.reference.offset;
     const end = this.#endOf(last.reference);
-    const records = Buffer.allocUnsafeSlow(end - start);
+    const records = this.#room(end - start);
     try {
-      await this.#read(first.reference.pack, records, start);
+      // No await where reading is at once: others would use the same room meanwhile.
+      const reading = this.#read(first.reference.pack, records, start);
+      if (reading !== undefined) await reading;
     } catch (error) {
       if (batch.length === 1) return [asRestoreError(error, 'cannot read a pack')];
       // One truncated record must not take its neighbours with it.
@@ -66,33 +77,40 @@ export class InlineDecoder implements BlockDecoder {
     return reference.offset + this.#sealer.sealBytes + reference.length;
   }
 
+  /** For stored bytes. Used again where nothing else can run before they are decoded. */
+  #room(length: number): Uint8Array {
+    if (this.#backend.readIntoSync === undefined) return Buffer.allocUnsafeSlow(length);
+    if (this.#scratch.byteLength < length) this.#scratch = Buffer.allocUnsafeSlow(length);
+    return this.#scratch.subarray(0, length);
+  }
+
   async #decodeSingly(batch: readonly DecodeRequest[]): Promise<DecodeResult[]> {
     const results: DecodeResult[] = [];
     for (const request of batch) results.push(...(await this.decode([request])));
     return results;
   }
 
-  async #read(pack: string, target: Uint8Array, offset: number): Promise<void> {
+  #read(pack: string, target: Uint8Array, offset: number): Promise<void> | undefined {
     const object = packObject(pack);
-    if (this.#backend.readIntoSync !== undefined) {
-      this.#backend.readIntoSync(object, target, offset);
-    } else {
-      await this.#backend.readInto(object, target, offset);
+    if (this.#backend.readIntoSync === undefined) {
+      return this.#backend.readInto(object, target, offset);
     }
+    this.#backend.readIntoSync(object, target, offset);
+    return undefined;
   }
 
   #decodeRecord(record: Uint8Array, request: DecodeRequest): DecodeResult {
-    const { reference, plainBytes, isPage } = request;
+    const { reference, plainBytes, isPage, into } = request;
     try {
       const payload = this.#sealer.unseal(record, reference);
-      const plain = decodeBlock(payload, reference.flags, plainBytes);
+      const plain = decodeBlock(payload, reference.flags, plainBytes, undefined, into);
       if (!isPage && plain.byteLength !== plainBytes) {
         throw new RestoreError('CORRUPT', 'a stored block has a wrong length', {
           where: { expected: plainBytes, found: plain.byteLength },
         });
       }
       if (isPage || this.#checkIds) this.#sealer.checkId(plain, reference);
-      return ownMemory(plain);
+      return into === undefined ? ownMemory(plain) : movedInto(into, plain);
     } catch (error) {
       const { pack, offset } = reference;
       return asRestoreError(error, 'cannot decode a block', { object: `pack ${pack}`, offset });
@@ -138,6 +156,12 @@ function joins(first: DecodeRequest, last: DecodeRequest, next: DecodeRequest): 
 function comparePlaces(a: BlockReference, b: BlockReference): number {
   if (a.pack !== b.pack) return a.pack < b.pack ? -1 : 1;
   return a.offset - b.offset;
+}
+
+/** Not every codec can decode to where it is told. */
+function movedInto(into: Uint8Array, plain: Uint8Array): Uint8Array {
+  if (plain.buffer !== into.buffer) into.set(plain);
+  return into.subarray(0, plain.byteLength);
 }
 
 /** A view of a larger buffer would keep all of it alive in the cache. */

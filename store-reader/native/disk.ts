@@ -7,7 +7,7 @@ import {
   throwIfAborted,
   zeroView,
 } from '../../core/index.ts';
-import type { BlockStore } from './block-store.ts';
+import type { BlockPart, BlockStore, FailedPart, WantedBlock } from './block-store.ts';
 import { type BlockReference, FANOUT, treeLevels } from './format.ts';
 import type { Page, PageEntry } from './page.ts';
 
@@ -54,28 +54,22 @@ export class NativeDisk implements SparseSource {
     checkRange(this, offset, target.byteLength);
     throwIfAborted(signal);
     const end = offset + target.byteLength;
-    const missing: { at: number; length: number; reference: BlockReference; plainBytes: number }[] =
-      [];
+    const parts: BlockPart[] = [];
     for (let at = offset; at < end; ) {
       const block = Math.floor(at / this.blockSize);
       const within = at - block * this.blockSize;
       const length = Math.min(end - at, this.blockSize - within);
+      const piece = target.subarray(at - offset, at - offset + length);
       const known = this.#entry(block);
       const reference = known === 'unknown' ? await this.#loadEntry(block) : known;
-      if (reference === undefined) {
-        target.fill(0, at - offset, at - offset + length);
-      } else {
-        const cached = this.#blocks.peek(reference);
-        if (cached === undefined) {
-          missing.push({ at, length, reference, plainBytes: this.#plainBytes(block) });
-        } else {
-          target.set(cached.subarray(within, within + length), at - offset);
-        }
-      }
+      if (reference === undefined) piece.fill(0);
+      else parts.push({ reference, plainBytes: this.#plainBytes(block), within, target: piece });
       at += length;
     }
+    const reading = parts.length === 0 ? undefined : this.#blocks.read(parts);
     this.#noteStream(offset, end);
-    if (missing.length > 0) await this.#fill(target, offset, missing);
+    const failed = await reading;
+    if (failed !== undefined) throw this.#failedPart(failed, parts, target, offset);
     throwIfAborted(signal);
   }
 
@@ -207,25 +201,14 @@ export class NativeDisk implements SparseSource {
     return found.page.entry(block % FANOUT);
   }
 
-  async #fill(
+  #failedPart(
+    { part, error }: FailedPart,
+    parts: readonly BlockPart[],
     target: Uint8Array,
     offset: number,
-    missing: readonly {
-      at: number;
-      length: number;
-      reference: BlockReference;
-      plainBytes: number;
-    }[],
-  ): Promise<void> {
-    const fetched = await Promise.allSettled(this.#blocks.fetch(missing));
-    missing.forEach(({ at, length }, index) => {
-      const result = fetched[index] as PromiseSettledResult<Uint8Array>;
-      if (result.status === 'rejected') {
-        throw this.#inContext(result.reason, 'a block of this disk cannot be read', at);
-      }
-      const within = at % this.blockSize;
-      target.set(result.value.subarray(within, within + length), at - offset);
-    });
+  ): RestoreError {
+    const before = (parts[part]?.target.byteOffset ?? target.byteOffset) - target.byteOffset;
+    return this.#inContext(error, 'a block of this disk cannot be read', offset + before);
   }
 
   #plainBytes(block: number): number {
@@ -248,15 +231,19 @@ export class NativeDisk implements SparseSource {
   }
 
   #prefetch(from: number, to: number): void {
-    const wanted: { reference: BlockReference; plainBytes: number }[] = [];
+    const wanted: WantedBlock[] = [];
     for (let block = Math.ceil(from / this.blockSize); block * this.blockSize < to; block += 1) {
       const entry = this.#entry(block);
-      if (entry === 'unknown') break;
-      if (entry !== undefined)
+      if (entry === 'unknown') {
+        // The leaf at least will be at hand; its failure is met again by the read that needs it.
+        this.#loadEntry(block).catch(() => undefined);
+        break;
+      }
+      if (entry !== undefined) {
         wanted.push({ reference: entry, plainBytes: this.#plainBytes(block) });
+      }
     }
-    // A failure here is met again, and reported, by the read that needs the block.
-    for (const block of this.#blocks.fetch(wanted)) block.catch(() => undefined);
+    this.#blocks.prefetch(wanted);
   }
 
   #inContext(cause: unknown, message: string, offset?: number): RestoreError {

@@ -9,7 +9,7 @@ import { DecodePool } from './decode-pool.ts';
 import { type BlockDecoder, batchRequests, InlineDecoder } from './decoder.ts';
 import { NativeDisk } from './disk.ts';
 import { unwrapObject } from './envelope.ts';
-import { type BlockReference, pointObject, REPOSITORY_OBJECT } from './format.ts';
+import { type BlockReference, PAGE_BYTES_MAX, pointObject, REPOSITORY_OBJECT } from './format.ts';
 import { type Credential, KeyRing, unwrapMasterKey } from './keys.ts';
 import {
   type DiskRecord,
@@ -158,6 +158,7 @@ export class NativeRepository {
         const results = await prover.decode(batch);
         batch.forEach(({ reference }, index) => {
           const result = results[index];
+          if (result instanceof Uint8Array) prover.release?.(result, true);
           outcome.set(reference, result instanceof Uint8Array ? undefined : result);
         });
       }),
@@ -231,5 +232,6 @@ function makeDecoder(
   return new DecodePool(
     { location: backend.location, repositoryId: record.id, master: keys?.master, checkIds },
     Math.min(threads, availableParallelism()),
+    Math.max(record.blockSize, PAGE_BYTES_MAX),
   );
 }
