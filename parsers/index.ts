@@ -14,6 +14,8 @@ export {
 export { openImage } from './image/open.ts';
 export { encodeImage } from './image/encode.ts';
 export { type IdentityReport, newIdentity } from './identity/new-identity.ts';
+export { placeVolumes, type PlaceVolumesOptions } from './machine/place-volumes.ts';
+export type { MachinePlaces, Mount, Unplaced } from './machine/places.ts';
 export type { Partition, PartitionTable } from './partition/partition.ts';
 export { findVolumes, type FindVolumesOptions } from './volume/find-volumes.ts';
 export {
