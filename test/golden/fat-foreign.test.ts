@@ -2,11 +2,12 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { identifyFileSystem, openFileSystem } from '../../parsers/index.ts';
+import { identifyFileSystem } from '../../parsers/index.ts';
 import { extractWithMtools } from '../fixtures/file-systems/fat-oracles.ts';
 import { listFileSystem, type Listing } from '../fixtures/file-systems/index.ts';
 import { run } from '../fixtures/tools/index.ts';
-import { missingTool, nodeFiles, removeFolder, temporaryFolder } from './image-support.ts';
+import { ImageFiles } from './fat-support.ts';
+import { missingTool, removeFolder, temporaryFolder } from './image-support.ts';
 
 const IMAGES = process.env['REHYDRATE_IMAGES'] ?? path.resolve('..', 'shared', 'images');
 const reason = existsSync(IMAGES) ? missingTool('xz', 'mcopy') : 'no foreign images';
@@ -26,11 +27,13 @@ const identified =
       )
     : ['(none)'];
 
+const files = new ImageFiles();
 let folder: string;
 beforeAll(async () => {
   folder = await temporaryFolder();
 });
 afterAll(async () => {
+  await files.close();
   await removeFolder(folder);
 });
 
@@ -52,7 +55,7 @@ describe(`volumes of others${suffix}`, () => {
     );
     const field = (key: string): string =>
       new RegExp(`^${key}=(.*)$`, 'm').exec(expected)?.[1] ?? '';
-    const found = await identifyFileSystem(await nodeFiles().open(file));
+    const found = await identifyFileSystem(await files.source(file));
     expect(found).toEqual({
       type: field('ID_FS_VERSION'),
       label: labelOf(field('ID_FS_LABEL_ENC')),
@@ -63,7 +66,7 @@ describe(`volumes of others${suffix}`, () => {
   it.each(FILLED)('reads %s as mtools does', async (name) => {
     const file = await unpack(path.join(IMAGES, name));
     const expected = await extractWithMtools(file, `${file}.out`);
-    const fileSystem = await openFileSystem(await nodeFiles().open(file));
+    const fileSystem = await files.fileSystem(file);
     expect(contents(await listFileSystem(fileSystem))).toEqual(contents(expected));
   });
 });

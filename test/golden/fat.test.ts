@@ -18,7 +18,8 @@ import {
 } from '../fixtures/file-systems/fat-oracles.ts';
 import { listFileSystem, type Listing } from '../fixtures/file-systems/index.ts';
 import { run } from '../fixtures/tools/index.ts';
-import { missingTool, nodeFiles, removeFolder, temporaryFolder } from './image-support.ts';
+import { ImageFiles } from './fat-support.ts';
+import { missingTool, removeFolder, temporaryFolder } from './image-support.ts';
 
 const reason = missingTool('mkfs.fat', 'fsck.fat', 'mcopy', 'mshowfat', 'fls', 'blkid');
 const suffix = reason === undefined ? '' : ` (skipped: ${reason})`;
@@ -29,6 +30,7 @@ const UNREADABLE_TO_FLS = 'n'.repeat(200);
 const titleOf = ({ bits, sizeKib, sectorBytes = 512, sectorsPerCluster }: FatPlan): string =>
   `FAT${bits}, ${sizeKib} KiB, sectors of ${sectorBytes}, ${sectorsPerCluster ?? 1} a cluster`;
 
+const files = new ImageFiles();
 let folder: string;
 let tree: string;
 beforeAll(async () => {
@@ -38,6 +40,7 @@ beforeAll(async () => {
   makeSourceTree(tree);
 });
 afterAll(async () => {
+  await files.close();
   if (folder !== undefined) await removeFolder(folder);
 });
 
@@ -50,7 +53,7 @@ describe.each(FAT_PLANS.map((plan, index) => ({ title: titleOf(plan), plan, inde
       if (reason !== undefined) return;
       image = path.join(folder, `${index}.img`);
       await makeFatVolume(image, plan, tree);
-      fileSystem = await openFileSystem(await nodeFiles().open(image));
+      fileSystem = await files.fileSystem(image);
     });
     beforeEach((context) => context.skip(reason !== undefined, reason));
 
@@ -106,11 +109,11 @@ describe.each(FAT_PLANS.map((plan, index) => ({ title: titleOf(plan), plan, inde
 describe(`the contract${suffix}`, () => {
   beforeEach((context) => context.skip(reason !== undefined, reason));
   fileSystemSuite('FAT32', async () => {
-    const source = await nodeFiles().open(path.join(folder, '8.img'));
+    const source = await files.source(path.join(folder, '8.img'));
     return { fileSystem: await openFileSystem(source), close: () => source.close() };
   });
   fileSystemSuite('FAT12', async () => {
-    const source = await nodeFiles().open(path.join(folder, '0.img'));
+    const source = await files.source(path.join(folder, '0.img'));
     return { fileSystem: await openFileSystem(source), close: () => source.close() };
   });
 });
