@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   init: async () => (await import('./commands/init.ts')).registerInit,
   capture: async () => (await import('./commands/capture.ts')).registerCapture,
   ls: async () => (await import('./commands/ls.ts')).registerLs,
+  cp: async () => (await import('./commands/cp.ts')).registerCp,
   cat: async () => (await import('./commands/cat.ts')).registerCat,
   stat: async () => (await import('./commands/stat.ts')).registerStat,
   tree: async () => (await import('./commands/tree.ts')).registerTree,

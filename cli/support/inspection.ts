@@ -24,14 +24,15 @@ export async function inspect<K extends InspectRequestName>(
   const credential = credentialFrom(flags);
   const inspector = Inspector.start({ repository, credential, output: 'inherit' });
   try {
-    const { first } = await inspector.request(name, body, (remark) => tell(remark, flags));
+    const { first } = await inspector.request(name, body, (remark) => tellRemark(remark, flags));
     if (first !== undefined) process.exitCode = exitStatus(fromPlainError(first));
   } finally {
     await inspector.close();
   }
 }
 
-function tell(remark: InspectRemark, flags: OutputOptions): void {
+/** What an inspector remarks on the way, on standard error. */
+export function tellRemark(remark: InspectRemark, flags: OutputOptions): void {
   if (remark.kind === 'warning') warn(remark.message);
   else reportError(fromPlainError(remark.error), flags.json === true);
 }

@@ -66,8 +66,19 @@ export interface FindConditions {
 
 export type VolumesRequest = Common;
 
+/** The answer is frames (`copy/frames.ts`), for the process that writes the files. */
+export interface CopyRequest extends Common {
+  /** What is in a directory too, not the directory alone. */
+  readonly recursive: boolean;
+  /** Extended attributes, ACLs and security descriptors too. */
+  readonly acls: boolean;
+  /** Named streams as extended attributes. */
+  readonly streams: boolean;
+}
+
 /** Requests by name. Each writes to the output and answers what happened. */
 export interface InspectRequests {
+  copy: CopyRequest;
   list: ListRequest;
   read: ReadRequest;
   stat: StatRequest;

@@ -1,4 +1,5 @@
 import type { InspectRequestName, InspectRequests } from './messages.ts';
+import { copy } from './requests/copy.ts';
 import { find } from './requests/find.ts';
 import { list } from './requests/list.ts';
 import { read } from './requests/read.ts';
@@ -17,6 +18,7 @@ export type InspectHandler<Body> = (context: InspectContext, body: Body) => Prom
 /** Every request that an inspector answers. The one place to add one. */
 export const HANDLERS: { readonly [K in InspectRequestName]: InspectHandler<InspectRequests[K]> } =
   {
+    copy,
     find,
     list,
     read,

@@ -1,0 +1,127 @@
+import { chmodSync, chownSync, fsyncSync, lchownSync, utimesSync } from 'node:fs';
+import { RestoreError, type Timestamp } from '../../core/index.ts';
+import type { CopyEntry } from '../../server/index.ts';
+import { asPath } from './beneath.ts';
+import type { CLibrary } from './libc.ts';
+
+export interface ExtractOptions {
+  /** Replace files that are there already. */
+  readonly force: boolean;
+  /** Owners, whole modes, and the attributes that come with an entry. */
+  readonly acls: boolean;
+  /** Make device nodes, fifos and sockets. */
+  readonly devices: boolean;
+  /** What was read of a file that could not be read whole stays, as NAME.partial. */
+  readonly keepPartial: boolean;
+}
+
+const MODE_PLAIN = 0o777;
+/** errno(3). */
+const EPERM = 1;
+
+/** stat(2), file type bits. */
+const TYPE_BITS = {
+  fifo: 0o010000,
+  'character-device': 0o020000,
+  'block-device': 0o060000,
+  socket: 0o140000,
+} as const satisfies Partial<Record<CopyEntry['kind'], number>>;
+
+/** Attributes of files: which are set, and what could not be. */
+export class Metadata {
+  readonly #options: ExtractOptions;
+  readonly #library: CLibrary | undefined;
+  readonly #isRoot = process.getuid?.() === 0;
+  readonly #umask = process.umask();
+  readonly #short = new Map<string, number>();
+
+  constructor(options: ExtractOptions, library: CLibrary | undefined) {
+    this.#options = options;
+    this.#library = library;
+    if (options.acls && !this.#isRoot) this.#note('owners and special mode bits need root');
+  }
+
+  get shortcomings(): readonly string[] {
+    return [...this.#short].map(([what, count]) => (count > 1 ? `${what} (${count} times)` : what));
+  }
+
+  /** Everything but a link's. Owner first: changing it clears what follows. */
+  setOnPath(path: Uint8Array, entry: CopyEntry): void {
+    const place = asPath(path);
+    const { uid, gid, mode } = entry;
+    if (this.#keepsOwners && uid !== undefined) chownSync(place, uid, gid ?? uid);
+    chmodSync(place, this.#modeOf(entry.kind, mode));
+    this.#setXattrs(path, entry);
+    this.#setTimes(path, entry);
+  }
+
+  /** A link has an owner, attributes and times, and no mode. */
+  setOnLink(path: Uint8Array, entry: CopyEntry): void {
+    const { uid, gid } = entry;
+    if (this.#keepsOwners && uid !== undefined) lchownSync(asPath(path), uid, gid ?? uid);
+    this.#setXattrs(path, entry);
+    if (this.#library !== undefined) this.#setTimes(path, entry);
+  }
+
+  /** @throws RestoreError `UNSUPPORTED`, `DENIED`, `IO`. */
+  makeNode(path: Uint8Array, { kind, device }: CopyEntry): void {
+    const library = this.#library;
+    const type = (TYPE_BITS as Partial<Record<CopyEntry['kind'], number>>)[kind];
+    if (library === undefined || type === undefined) {
+      throw new RestoreError('UNSUPPORTED', `a ${kind} cannot be made on this platform`);
+    }
+    const { major, minor } = device ?? { major: 0, minor: 0 };
+    if (library.makeNode(path, type | 0o600, major, minor) === 0) return;
+    const errno = library.errno();
+    throw new RestoreError(errno === EPERM ? 'DENIED' : 'IO', `a ${kind} cannot be made`, {
+      where: { found: `error ${errno}` },
+      ...(errno === EPERM ? { hint: 'Device nodes need root.' } : {}),
+    });
+  }
+
+  /** Has everything on the disk. */
+  sync(descriptor: number): void {
+    if (this.#library?.syncFileSystem(descriptor) !== 0) fsyncSync(descriptor);
+  }
+
+  get #keepsOwners(): boolean {
+    return this.#options.acls && this.#isRoot;
+  }
+
+  #modeOf(kind: CopyEntry['kind'], mode: number | undefined): number {
+    if (mode === undefined) return (kind === 'directory' ? 0o777 : 0o666) & ~this.#umask;
+    return this.#keepsOwners ? mode : mode & MODE_PLAIN;
+  }
+
+  #setTimes(path: Uint8Array, { accessed, modified }: CopyEntry): void {
+    if (this.#library === undefined) {
+      utimesSync(asPath(path), secondsOf(accessed ?? modified), secondsOf(modified));
+    } else if (this.#library.setTimes(path, accessed, modified) !== 0) {
+      this.#note('times could not be set');
+    }
+  }
+
+  #setXattrs(path: Uint8Array, { xattrs = [] }: CopyEntry): void {
+    for (const [name, base64] of xattrs) {
+      const value = Buffer.from(base64, 'base64');
+      if (this.#setXattr(path, name, value)) continue;
+      // Kept under a name that every file system takes, to be put back with setfattr.
+      const stored = name.replace(/^system\.ntfs/, 'user.ntfs');
+      if (stored !== name && this.#setXattr(path, stored, value)) continue;
+      this.#note(`the extended attribute ${JSON.stringify(name)} could not be set`);
+    }
+  }
+
+  #setXattr(path: Uint8Array, name: string, value: Uint8Array): boolean {
+    return this.#library?.setXattr(path, name, value) === 0;
+  }
+
+  #note(what: string): void {
+    this.#short.set(what, (this.#short.get(what) ?? 0) + 1);
+  }
+}
+
+/** Node takes seconds: exact to a quarter of a microsecond. */
+function secondsOf({ seconds, nanoseconds }: Timestamp): number {
+  return seconds + nanoseconds / 1e9;
+}
