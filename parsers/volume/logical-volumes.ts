@@ -39,7 +39,7 @@ async function describe(
   }
   const volumes: Volume[] = [];
   for (const text of group.logicalVolumes) {
-    if (text.isVisible) volumes.push(await volumeOf(assembled, text, prefix));
+    if (isListed(assembled, text)) volumes.push(await volumeOf(assembled, text, prefix));
   }
   return {
     ...{ name: group.name, uuid: group.uuid, sequence: group.sequence, findings, volumes },
@@ -48,6 +48,11 @@ async function describe(
       ...{ uuid: text.uuid, name: text.name, volumes: found.map(({ volume }) => volume) },
     })),
   };
+}
+
+/** A snapshot's own store is not marked as visible, but it is what people know as the snapshot. */
+function isListed({ state }: AssembledGroup, text: LogicalVolumeText): boolean {
+  return text.isVisible || kindOf(state.group, text) === 'snapshot';
 }
 
 async function volumeOf(
