@@ -6,7 +6,7 @@ export {
   tarEnd,
   type TarMember,
 } from './archive/tar-format.ts';
-export { Machine, type MachineAddress, type Places } from './machine.ts';
+export { Machine, type MachineAddress } from './machine.ts';
 export { nameForJson, showName, showText } from './names.ts';
 export {
   joinPath,
@@ -16,6 +16,7 @@ export {
   type TreeEntry,
   type VolumeHandle,
 } from './place.ts';
+export type { PlaceProblem, Places } from './places.ts';
 export { type ResolvedPath, type ResolveOptions, resolvePath } from './resolve.ts';
 export { Tree } from './tree.ts';
 export { byName, walk, type WalkOptions, type WalkStep } from './walk.ts';

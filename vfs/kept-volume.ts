@@ -8,6 +8,7 @@ export class KeptVolume implements VolumeHandle {
   readonly #volume: Volume;
   readonly #cacheBytes: number;
   #opening: Promise<OpenVolume> | undefined;
+  #isEntered = false;
   #opened: OpenVolume | undefined;
 
   /** @param cacheBytes of metadata that its file system may keep. */
@@ -17,11 +18,18 @@ export class KeptVolume implements VolumeHandle {
     this.#cacheBytes = cacheBytes;
   }
 
+  /** Its file system, once someone has entered it. */
   get opened(): OpenVolume | undefined {
-    return this.#opened;
+    return this.#isEntered ? this.#opened : undefined;
   }
 
   open(): Promise<OpenVolume> {
+    this.#isEntered = true;
+    return this.openUnnoticed();
+  }
+
+  /** For a look that is not the user's: what it meets is told when the user comes here. */
+  openUnnoticed(): Promise<OpenVolume> {
     this.#opening ??= this.#start();
     return this.#opening;
   }

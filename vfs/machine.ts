@@ -1,14 +1,17 @@
-import type { RestoreError } from '../core/index.ts';
+import { isRestoreError, RestoreError } from '../core/index.ts';
 import {
   findVolumes,
   type MachineDisk,
   type MachineVolumes,
+  placeVolumes,
   resolveVolume,
   type Volume,
-  type VolumeAt,
+  type VolumeWish,
 } from '../parsers/index.ts';
+import { borrowedFileSystem } from './borrowed-file-system.ts';
 import { KeptVolume } from './kept-volume.ts';
-import type { Mount, OpenVolume, VolumeHandle } from './place.ts';
+import type { OpenVolume, VolumeHandle } from './place.ts';
+import { type Places, treeOfDisk, treeOfMachine } from './places.ts';
 import { type ResolvedPath, type ResolveOptions, resolvePath } from './resolve.ts';
 import { Tree } from './tree.ts';
 
@@ -49,7 +52,7 @@ export class Machine {
     return new Machine(await findVolumes(disks));
   }
 
-  /** The volumes' file systems that have been opened so far. */
+  /** The volumes' file systems that someone has entered so far. */
   get opened(): readonly OpenVolume[] {
     return [...this.#handles.values()].flatMap(({ opened }) =>
       opened === undefined ? [] : [opened],
@@ -78,8 +81,8 @@ export class Machine {
    * @throws RestoreError as `resolvePath` and `resolveVolume`.
    */
   async resolve(address: MachineAddress, options: ResolveOptions = {}): Promise<ResolvedPath> {
-    const { tree: machine, mounts } = await this.places();
-    const tree = address.disk === undefined ? machine : this.#treeOf(address, mounts);
+    const machine = (): Promise<Tree> => this.tree();
+    const tree = address.disk === undefined ? await machine() : await this.#treeOf(address);
     return await resolvePath(tree, address.path ?? '/', { machine, ...options });
   }
 
@@ -89,51 +92,35 @@ export class Machine {
   }
 
   async #place(): Promise<Places> {
-    const holding = this.volumes.volumes.filter(holdsFiles);
-    const tree = listingTree(holding.map(({ id }) => this.#named(id, id)));
-    return { tree, mounts: [], problems: [] };
+    const found = await placeVolumes(this.volumes, async ({ id }) => {
+      const { fileSystem } = await this.#handle(id).openUnnoticed();
+      return borrowedFileSystem(fileSystem);
+    });
+    return treeOfMachine(this.volumes, found, (id) => this.#handle(id));
   }
 
-  #treeOf({ disk, volume }: MachineAddress, mounts: readonly VolumeAt[]): Tree {
+  async #treeOf({ disk = '', volume }: MachineAddress): Promise<Tree> {
     const isDisk = this.volumes.disks.some(({ id }) => id === disk);
     if (isDisk && volume === undefined) {
-      const own = this.volumes.volumes.filter((v) => v.disks.includes(disk ?? '') && holdsFiles(v));
-      const prefix = `${disk}/`;
-      return listingTree(
-        own.map(({ id }) => this.#named(id.startsWith(prefix) ? id.slice(prefix.length) : id, id)),
-      );
+      return treeOfDisk(this.volumes, disk, (id) => this.#handle(id));
     }
-    const found = resolveVolume(this.volumes, { disk, volume }, mounts);
+    const found = await this.#find({ disk, volume });
     return new Tree([{ at: '/', volume: this.#handle(found.id) }]);
   }
 
-  #named(name: string, id: string): Mount {
-    return { at: `/${name}`, volume: this.#handle(id) };
+  /** Drive letters take a look at every volume: only where nothing else is called so. */
+  async #find(wish: VolumeWish): Promise<Volume> {
+    try {
+      return resolveVolume(this.volumes, wish);
+    } catch (error) {
+      if (!isRestoreError(error, 'NOT_FOUND')) throw error;
+      return resolveVolume(this.volumes, wish, (await this.places()).mounts);
+    }
   }
 
-  #handle(id: string): VolumeHandle {
-    return this.#handles.get(id) as KeptVolume;
+  #handle(id: string): KeptVolume {
+    const kept = this.#handles.get(id);
+    if (kept === undefined) throw new RestoreError('NOT_FOUND', `there is no volume ${id}`);
+    return kept;
   }
 }
-
-/** A machine's volumes at their places. */
-export interface Places {
-  readonly tree: Tree;
-  readonly mounts: readonly VolumeAt[];
-  /** Why volumes that should have a place have none. */
-  readonly problems: readonly RestoreError[];
-}
-
-/** One volume is the tree; several are listed by name, so that nothing is hidden. */
-function listingTree(mounts: readonly Mount[]): Tree {
-  const [first] = mounts;
-  if (first === undefined || mounts.length > 1) return new Tree(mounts);
-  return new Tree([{ at: '/', volume: first.volume }]);
-}
-
-/** What has files, even when they cannot be read: to say so is better than to hide them. */
-function holdsFiles({ content }: Volume): boolean {
-  return content.isReadable || FILE_KINDS.has(content.kind);
-}
-
-const FILE_KINDS: ReadonlySet<string> = new Set(['file system', 'encrypted', 'unreadable']);

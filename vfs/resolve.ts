@@ -15,7 +15,7 @@ export interface ResolveOptions {
   /** Follow the last name too when it is a symbolic link. */
   readonly follow?: boolean;
   /** Where absolute links lead: the machine's tree, when `tree` is one volume of it. */
-  readonly machine?: Tree;
+  readonly machine?: () => Promise<Tree>;
   readonly signal?: AbortSignal;
 }
 
@@ -103,7 +103,7 @@ class Resolution {
       throw this.#limit(`at most ${DEPTH_MAX} levels`);
     }
     if (from === 'machine') {
-      this.#tree = this.#options.machine ?? this.#tree;
+      this.#tree = (await this.#options.machine?.()) ?? this.#tree;
       this.#stack = [await this.#tree.root()];
       if (target.style === 'windows') await this.#checkDrive(names[0] ?? '', target.target);
     }

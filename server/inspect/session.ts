@@ -4,7 +4,13 @@ import {
   type PointRecord,
   resolveAddress,
 } from '../../store-reader/index.ts';
-import { Machine, type ResolvedPath, showName } from '../../vfs/index.ts';
+import {
+  Machine,
+  type PlaceProblem,
+  type Places,
+  type ResolvedPath,
+  showName,
+} from '../../vfs/index.ts';
 import type { Output } from './output.ts';
 import type { Remarks } from './remarks.ts';
 
@@ -60,9 +66,11 @@ export class InspectSession {
   }
 
   /** @throws RestoreError as {@link point} and `Machine.resolve`. */
-  async resolve(text: string, follow: boolean): Promise<OpenAddress> {
+  async resolve(text: string, follow: boolean, remarks: Remarks): Promise<OpenAddress> {
     const open = await this.point(text);
     const found = await open.machine.resolve(open.address, { follow });
+    const { tree, problems } = await this.#placesIfUsed(open);
+    if (found.tree === tree) this.#tellProblems(problems, found.place.path, open.name, remarks);
     return { ...open, ...found, asked: showName(text) };
   }
 
@@ -88,6 +96,26 @@ export class InspectSession {
   }
 
   readonly #opened = new Map<string, Machine>();
+
+  /** Looking where volumes belong opens them all: only where the address needed it. */
+  async #placesIfUsed({ machine, address }: OpenPoint): Promise<Partial<Places>> {
+    return address.disk === undefined ? await machine.places() : {};
+  }
+
+  /** Tells why what lies at, above or below a path may be another than on the running machine. */
+  #tellProblems(
+    problems: readonly PlaceProblem[] = [],
+    path: string,
+    point: string,
+    remarks: Remarks,
+  ): void {
+    for (const { at, message } of problems) {
+      const key = `${point} ${at} ${message}`;
+      if (this.#told.has(key) || !(isWithin(path, at) || isWithin(at, path))) continue;
+      this.#told.add(key);
+      remarks.warn(message);
+    }
+  }
 
   async #machine(point: PointRecord): Promise<Machine> {
     const known = this.#machines.get(point.id);
@@ -118,4 +146,8 @@ export class InspectSession {
       await (await machine).close();
     }
   }
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return folder === '/' || path === folder || path.startsWith(`${folder}/`);
 }

@@ -11,12 +11,12 @@ import type { InspectContext, OpenAddress } from '../session.ts';
 export async function eachAddress(
   { session, remarks, output }: InspectContext,
   addresses: readonly string[],
-  follow: boolean | ((address: string) => boolean),
+  follow: boolean,
   body: (address: OpenAddress) => Promise<void>,
 ): Promise<void> {
   for (const text of addresses) {
     try {
-      await body(await session.resolve(text, typeof follow === 'boolean' ? follow : follow(text)));
+      await body(await session.resolve(text, follow, remarks));
     } catch (error) {
       if (addresses.length === 1 || !(error instanceof Error) || error.name !== 'RestoreError') {
         throw error;
