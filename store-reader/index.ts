@@ -3,6 +3,7 @@ export { DirectoryBackend } from './backends/directory.ts';
 export { changedExtents } from './compare.ts';
 export { CHECKPOINT_INTERVAL, type Catalog, encodeCommit } from './native/catalog.ts';
 export { encodeBlock } from './native/codec.ts';
+export { type DecodeRequest, InlineDecoder } from './native/decoder.ts';
 export { NativeDisk } from './native/disk.ts';
 export { wrapObject } from './native/envelope.ts';
 export {

@@ -3,7 +3,7 @@
  * JSON. With a cache larger than the disk, the disk is read once first, so that its blocks are warm.
  *
  * `node bench/iscsi/server-rehydrate.ts --codec zstd --cache-mib 512 [--writable] FILE`; ends when its
- * standard input does.
+ * standard input does. `--repository FOLDER` serves one that already holds the file.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
@@ -20,6 +20,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     codec: { type: 'string', default: 'zstd' },
+    repository: { type: 'string' },
     'cache-mib': { type: 'string', default: '512' },
     writable: { type: 'boolean', default: false },
   },
@@ -27,7 +28,7 @@ const { values, positionals } = parseArgs({
 const [file] = positionals;
 if (file === undefined) throw new Error('usage: server-rehydrate.ts [--codec C] FILE');
 const folder = mkdtempSync(path.join(tmpdir(), 'rehydrate-bench-'));
-const repository = path.join(folder, 'repository');
+const repository = values.repository ?? path.join(folder, 'repository');
 const control = path.join(folder, 'control.sock');
 const environment = { ...process.env, XDG_CACHE_HOME: folder, XDG_STATE_HOME: folder };
 
@@ -36,8 +37,10 @@ function rehydrate(...args: readonly string[]): unknown {
   return JSON.parse(output.toString());
 }
 
-rehydrate('init', repository, '--codec', values.codec);
-rehydrate('capture', repository, file, '--machine', 'bench');
+if (values.repository === undefined) {
+  rehydrate('init', repository, '--codec', values.codec);
+  rehydrate('capture', repository, file, '--machine', 'bench');
+}
 const service = spawn(
   REHYDRATE,
   [

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
 /** What a server prints, as one line of JSON, once it can be logged in to. */
@@ -14,7 +14,17 @@ export interface ServerReady {
   readonly pid?: number;
 }
 
+/** Where and as whom to log in. */
+export interface IscsiLogin {
+  readonly port: number;
+  readonly iqn: string;
+  readonly lun: number;
+  readonly chap?: { readonly user: string; readonly secret: string };
+}
+
 export interface RunningServer {
+  /** For a client that speaks iSCSI itself; absent for other protocols. */
+  readonly login?: IscsiLogin;
   readonly url: string;
   readonly pid: number;
   stop(): Promise<void>;
@@ -33,6 +43,7 @@ export async function startCommand(command: readonly string[]): Promise<RunningS
   const login = ready.chap === undefined ? '' : `${ready.chap.user}%${ready.chap.secret}@`;
   return {
     url: `iscsi://${login}${ready.portal}/${ready.iqn}/${ready.lun}`,
+    login: { ...ready, port: Number(ready.portal.split(':').at(-1)) },
     pid: ready.pid ?? (child.pid as number),
     stop: () => stop(child, () => child.stdin?.end()),
   };
@@ -61,6 +72,7 @@ export async function startTgtd(path: string): Promise<RunningServer> {
     if (admin(...step) !== 0) throw new Error(`tgtadm failed: ${step.join(' ')}`);
   return {
     url: `iscsi://127.0.0.1:${port}/${TGTD_IQN}/1`,
+    login: { port, iqn: TGTD_IQN, lun: 1 },
     pid: child.pid as number,
     stop: () =>
       stop(child, () => {
@@ -70,7 +82,7 @@ export async function startTgtd(path: string): Promise<RunningServer> {
   };
 }
 
-async function stop(child: ChildProcess, ask: () => void): Promise<void> {
+export async function stop(child: ChildProcess, ask: () => void): Promise<void> {
   const exited = once(child, 'exit');
   ask();
   const timer = setTimeout(() => child.kill('SIGKILL'), 5_000);
@@ -90,7 +102,21 @@ async function firstLine(child: ChildProcess): Promise<string> {
   }
 }
 
-async function freePort(): Promise<number> {
+/** Resolves once somebody listens. */
+export async function waitForPort(port: number): Promise<void> {
+  for (const deadline = Date.now() + START_TIMEOUT_MS; Date.now() < deadline; ) {
+    const socket = connect(port, '127.0.0.1');
+    const answered = await new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    });
+    socket.destroy();
+    if (answered) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`nothing listens on port ${port}`);
+}
+
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
