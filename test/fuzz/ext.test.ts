@@ -1,0 +1,170 @@
+/**
+ * Damaged ext volumes: a right answer, a typed error, or a part that says that it is one.
+ *
+ * REHYDRATE_FUZZ_SEED replays a run, REHYDRATE_FUZZ_ROUNDS makes it longer.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  type Attributes,
+  BytesSource,
+  type FileSystem,
+  isRestoreError,
+  type NodeId,
+} from '../../core/index.ts';
+import { openFileSystem } from '../../parsers/index.ts';
+import { hashOf, readAll } from '../fixtures/file-systems/index.ts';
+import { seededRandom } from '../fixtures/random.ts';
+import { missingTool, removeFolder, temporaryFolder } from '../golden/image-support.ts';
+import { type ExtSeed, makeExtSeeds } from './ext-seeds.ts';
+
+const reason = missingTool('mke2fs', 'debugfs', 'e2fsck');
+const SEED = Number(process.env['REHYDRATE_FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const ROUNDS = Number(process.env['REHYDRATE_FUZZ_ROUNDS'] ?? 5000);
+const ROUND_LIMIT_MS = 10_000;
+const MEMORY_LIMIT_BYTES = 512 * 1024 * 1024;
+const READ_LIMITS = { contentBytes: 8 * 1024 * 1024, entries: 2000 };
+const BYTES_CHANGED_MAX = 16;
+
+describe(`damaged ext, seed ${SEED}`, () => {
+  let folder: string;
+  let seeds: ExtSeed[];
+  beforeAll(async () => {
+    if (reason !== undefined) return;
+    folder = await temporaryFolder();
+    seeds = await makeExtSeeds(folder);
+  });
+  afterAll(async () => {
+    if (folder !== undefined) await removeFolder(folder);
+  });
+  beforeEach((context) => context.skip(reason !== undefined, reason));
+
+  it('gives typed errors, in time', { timeout: 3_600_000 }, async () => {
+    const memoryBefore = process.memoryUsage().rss;
+    let opened = 0;
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const seed = seeds[round % seeds.length] as ExtSeed;
+      const where = `seed ${SEED}, round ${round}, ${seed.name}`;
+      const startedMs = performance.now();
+      await damaged(seed, seededRandom(SEED + round), async (bytes) => {
+        try {
+          const fileSystem = await openFileSystem(new BytesSource(bytes));
+          opened += 1;
+          await readAll(fileSystem, READ_LIMITS);
+        } catch (error) {
+          if (!isRestoreError(error)) throw new Error(where, { cause: error });
+        }
+      });
+      const tookMs = performance.now() - startedMs;
+      if (tookMs > ROUND_LIMIT_MS) expect.fail(`${where} took ${tookMs} ms`);
+    }
+    expect(process.memoryUsage().rss - memoryBefore).toBeLessThan(MEMORY_LIMIT_BYTES);
+    // Damage that never gets past the superblock would prove little.
+    expect(opened).toBeGreaterThan(ROUNDS / 2);
+  });
+
+  it('shows of a summed volume what is right, or says what is missing', async () => {
+    const summed = seeds.filter(({ isSummed }) => isSummed);
+    const whole = new Map<string, Shown>();
+    for (const seed of summed) {
+      const shown = await show(seed.bytes);
+      expect(shown.saysSo).toBe(false);
+      expect(shown.files.size).toBeGreaterThan(50);
+      whole.set(seed.name, shown);
+    }
+    let partial = 0;
+    const rounds = Math.ceil(ROUNDS / 3);
+    for (let round = 0; round < rounds; round += 1) {
+      const seed = summed[round % summed.length] as ExtSeed;
+      const where = `seed ${SEED}, round ${round}, ${seed.name}`;
+      const right = whole.get(seed.name) as Shown;
+      await damaged(seed, seededRandom(SEED ^ (round * 7919)), async (bytes) => {
+        const shown = await show(bytes);
+        const wrong = [...shown.files].filter(([path, file]) => right.files.get(path) !== file);
+        expect({ where, wrong }).toEqual({ where, wrong: [] });
+        if (shown.files.size < right.files.size) {
+          partial += 1;
+          expect({ where, saysSo: shown.saysSo }).toEqual({ where, saysSo: true });
+        }
+      });
+    }
+    expect(partial).toBeGreaterThan(rounds / 10);
+  }, 3_600_000);
+});
+
+/** Changes up to 16 bytes of metadata while `use` runs. */
+async function damaged(
+  { bytes, metadata }: ExtSeed,
+  random: () => number,
+  use: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const before: [offset: number, byte: number][] = [];
+  const first = Math.floor(random() * metadata.length);
+  const isNear = random() < 0.5;
+  const count = 1 + Math.floor(random() * BYTES_CHANGED_MAX);
+  for (let index = 0; index < count; index += 1) {
+    const chosen = isNear ? first + Math.floor(random() * 32) : random() * metadata.length;
+    const offset = metadata[Math.floor(chosen) % metadata.length] as number;
+    before.push([offset, bytes[offset] as number]);
+    bytes[offset] =
+      random() < 0.3 ? random() * 256 : (bytes[offset] as number) ^ (1 << (random() * 8));
+  }
+  try {
+    await use(bytes);
+  } finally {
+    for (const [offset, byte] of before.toReversed()) bytes[offset] = byte;
+  }
+}
+
+interface Shown {
+  /** By path: all that is shown of the file. */
+  readonly files: Map<string, string>;
+  /** An error was given, or the volume's health tells of damage. */
+  readonly saysSo: boolean;
+}
+
+async function show(bytes: Uint8Array): Promise<Shown> {
+  const files = new Map<string, string>();
+  let hasErrors = false;
+  const trying = async (step: () => Promise<void>): Promise<void> => {
+    try {
+      await step();
+    } catch (error) {
+      if (!isRestoreError(error)) throw error;
+      hasErrors = true;
+    }
+  };
+  let fileSystem: FileSystem | undefined;
+  await trying(async () => {
+    fileSystem = await openFileSystem(new BytesSource(bytes));
+  });
+  if (fileSystem === undefined) return { files, saysSo: hasErrors };
+  const open: FileSystem = fileSystem;
+  const waiting: [path: string, node: NodeId][] = [['', open.root]];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const [parent, directory] = next;
+    await trying(async () => {
+      for await (const batch of open.list(directory, { attributes: true })) {
+        for (const { name, node, attributes } of batch) {
+          const path = `${parent}/${name}`;
+          if (attributes === undefined) hasErrors = true;
+          else
+            await trying(async () => void files.set(path, await shownOf(open, node, attributes)));
+          if (attributes?.kind === 'directory') waiting.push([path, node]);
+        }
+      }
+    });
+  }
+  return { files, saysSo: hasErrors || open.health.state !== 'clean' };
+}
+
+async function shownOf(
+  fileSystem: FileSystem,
+  node: NodeId,
+  attributes: Attributes,
+): Promise<string> {
+  const { kind } = attributes;
+  const content = kind === 'file' ? await hashOf(await fileSystem.open(node)) : '';
+  const target = kind === 'symlink' ? await fileSystem.readLink(node) : '';
+  const xattrs = await fileSystem.xattrs(node);
+  return JSON.stringify({ attributes, content, target, xattrs });
+}
