@@ -61,7 +61,7 @@ export class NtfsFileSystem implements FileSystem {
     this.#geometry = geometry;
     this.#loader = loader;
     this.#lister = new Lister(volume, geometry, loader, rules);
-    this.#xattrs = new XattrReader(loader);
+    this.#xattrs = new XattrReader(loader, volume.health);
   }
 
   get health(): VolumeHealth {

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { BytesSource, faulty } from '../../../core/index.ts';
+import { BytesSource, faulty, HealthLog } from '../../../core/index.ts';
 import { missingForNtfs, withNtfsMounted } from '../../../test/fixtures/file-systems/index.ts';
 import {
   attributeBytes,
@@ -19,7 +19,12 @@ describe(`security descriptors${reason === undefined ? '' : ` (skipped: ${reason
   /** Three files' numbers and descriptors, as `istat` and ntfs-3g tell them. */
   let known: { id: number; descriptor: Buffer }[];
 
-  beforeEach((context) => context.skip(scratch === undefined, reason));
+  let health: HealthLog;
+
+  beforeEach((context) => {
+    context.skip(scratch === undefined, reason);
+    health = new HealthLog();
+  });
   beforeAll(async () => {
     if (scratch === undefined) return;
     const image = await scratch.image('security');
@@ -42,7 +47,7 @@ describe(`security descriptors${reason === undefined ? '' : ` (skipped: ${reason
   afterAll(() => scratch?.remove());
 
   const find = async (bytes: Uint8Array, id: number): Promise<Buffer> =>
-    Buffer.from(await new SecurityDescriptors(new BytesSource(bytes)).find(id));
+    Buffer.from(await new SecurityDescriptors(new BytesSource(bytes), health).find(id));
 
   /** Where the entry of `id` begins, in the block or in its copy. */
   const entryAt = (id: number, inCopy: boolean): number => {
@@ -54,12 +59,13 @@ describe(`security descriptors${reason === undefined ? '' : ` (skipped: ${reason
   };
 
   it('are those that ntfs-3g reads, each by its number, asked for at once', async () => {
-    const descriptors = new SecurityDescriptors(new BytesSource(stream));
+    const descriptors = new SecurityDescriptors(new BytesSource(stream), health);
     const found = await Promise.all(known.map(({ id }) => descriptors.find(id)));
     expect(new Set(known.map(({ id }) => id)).size).toBe(3);
     for (const [index, { descriptor }] of known.entries()) {
       expect(Buffer.from(found[index] as Uint8Array).equals(descriptor)).toBe(true);
     }
+    expect(health.health.findings).toEqual([]);
   });
 
   it('come from the copy when they are damaged, wherever the damage is', async () => {
@@ -70,6 +76,9 @@ describe(`security descriptors${reason === undefined ? '' : ` (skipped: ${reason
       damaged.writeUInt8(damaged.readUInt8(at) ^ 0xff, at);
       expect((await find(damaged, id)).equals(descriptor), `byte ${byte}`).toBe(true);
     }
+    expect(health.health.findings).toEqual([
+      expect.objectContaining({ where: { structure: '$SDS', offset: entryAt(id, false) } }),
+    ]);
     const zeroed = Buffer.from(stream).fill(0, 0, 8192);
     for (const one of known) expect((await find(zeroed, one.id)).equals(one.descriptor)).toBe(true);
   });
@@ -103,7 +112,7 @@ describe(`security descriptors${reason === undefined ? '' : ` (skipped: ${reason
   it('are read anew after the storage failed, and that is no damage', async () => {
     const { id, descriptor } = known[0] as { id: number; descriptor: Buffer };
     const source = faulty(new BytesSource(stream), [{ times: 1 }]);
-    const descriptors = new SecurityDescriptors(source);
+    const descriptors = new SecurityDescriptors(source, health);
     await expect(descriptors.find(id)).rejects.toMatchObject({ code: 'IO' });
     expect(Buffer.from(await descriptors.find(id)).equals(descriptor)).toBe(true);
   });

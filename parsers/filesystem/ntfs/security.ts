@@ -1,5 +1,6 @@
 import {
   type BlockSource,
+  type HealthLog,
   isRestoreError,
   layout,
   readBytes,
@@ -38,14 +39,19 @@ const ENTRIES_MAX = 1_000_000;
  */
 export class SecurityDescriptors {
   readonly #stream: BlockSource;
+  readonly #health: HealthLog;
   /** Where entries lie, by number; places inside blocks or their copies. */
   readonly #places = new Map<number, number[]>();
   readonly #scans: (Promise<void> | undefined)[] = [];
   #entries = 0;
 
-  /** @param stream the content of `$SDS`; it stays the caller's. */
-  constructor(stream: BlockSource) {
+  /**
+   * @param stream the content of `$SDS`; it stays the caller's.
+   * @param health is told when a descriptor had to be read from its copy.
+   */
+  constructor(stream: BlockSource, health: HealthLog) {
     this.#stream = stream;
+    this.#health = health;
   }
 
   /**
@@ -85,9 +91,18 @@ export class SecurityDescriptors {
       if (tried.has(place)) continue;
       tried.add(place);
       const found = await this.#read(id, place);
-      if (found !== undefined) return found;
+      if (found === undefined) continue;
+      if (place % STRIPE_BYTES >= BLOCK_BYTES) this.#noteCopy(id, place);
+      return found;
     }
     return undefined;
+  }
+
+  #noteCopy(id: number, place: number): void {
+    this.#health.note('partly damaged', {
+      message: `security descriptor ${id} is damaged; its copy is read instead`,
+      where: { structure: '$SDS', offset: place - BLOCK_BYTES },
+    });
   }
 
   /** The starts of all blocks, then those of their copies. */

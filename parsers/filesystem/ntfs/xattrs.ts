@@ -1,4 +1,9 @@
-import { type ExtendedAttribute, readBytes, type SparseSource } from '../../../core/index.ts';
+import {
+  type ExtendedAttribute,
+  type HealthLog,
+  readBytes,
+  type SparseSource,
+} from '../../../core/index.ts';
 import { corrupt } from './damage.ts';
 import { dosAttributesOf } from './describe.ts';
 import type { FileLoader } from './file-loader.ts';
@@ -14,10 +19,12 @@ const VALUE_BYTES_MAX = 65_536;
 /** What ntfs-3g shows as extended attributes, by its names. */
 export class XattrReader {
   readonly #loader: FileLoader;
+  readonly #health: HealthLog;
   #descriptors: Promise<SecurityDescriptors> | undefined;
 
-  constructor(loader: FileLoader) {
+  constructor(loader: FileLoader, health: HealthLog) {
     this.#loader = loader;
+    this.#health = health;
   }
 
   async read(file: NtfsFile, signal?: AbortSignal): Promise<ExtendedAttribute[]> {
@@ -48,7 +55,7 @@ export class XattrReader {
 
   async #openDescriptors(): Promise<SecurityDescriptors> {
     const content = await openSystemFile(this.#loader, RECORD_NUMBER.SECURE, SECURITY_STREAM);
-    if (content !== undefined) return new SecurityDescriptors(content);
+    if (content !== undefined) return new SecurityDescriptors(content, this.#health);
     throw corrupt('the volume has no security descriptors', { structure: '$Secure:$SDS' });
   }
 
