@@ -6,6 +6,7 @@ import {
   type RestoreError,
 } from '../../core/index.ts';
 
+const ASCII_ONLY = /^[\0-\x7f]*$/;
 /** Names kept over all directories. */
 const NAMES_KEPT_MAX = 300_000;
 
@@ -80,4 +81,19 @@ export class NameIndex {
     }
     return { exact, folded, count: exact.size + folded.size };
   }
+}
+
+/**
+ * Makes names equal that differ in case, where a volume has no table for that: unit by unit, as Windows
+ * does it, so that a name never changes its length.
+ */
+export function foldCase(name: string): string {
+  if (ASCII_ONLY.test(name)) return name.toUpperCase();
+  let folded = '';
+  for (let index = 0; index < name.length; index += 1) {
+    const unit = name.charAt(index);
+    const capital = unit.toUpperCase();
+    folded += capital.length === 1 ? capital : unit;
+  }
+  return folded;
 }

@@ -2,6 +2,7 @@ import type { FileSystemDriver } from './driver.ts';
 import { extByBackupDriver, extDriver } from './ext/driver.ts';
 import { exfatDriver } from './exfat/driver.ts';
 import { fatDriver } from './fat/driver.ts';
+import { iso9660Driver } from './iso9660/driver.ts';
 import { ntfsByBackupDriver, ntfsDriver } from './ntfs/driver.ts';
 
 /**
@@ -14,6 +15,7 @@ export const FILE_SYSTEM_DRIVERS: readonly FileSystemDriver[] = [
   ntfsDriver,
   exfatDriver,
   fatDriver,
+  iso9660Driver,
   extByBackupDriver,
   ntfsByBackupDriver,
 ];

@@ -18,7 +18,7 @@ import {
 import { bytesAt } from '../bytes-at.ts';
 import { contentOf } from '../content.ts';
 import type { Volume } from '../driver.ts';
-import { NameIndex } from '../name-index.ts';
+import { foldCase, NameIndex } from '../name-index.ts';
 import { cutOff } from '../pieces.ts';
 import { TreeGuard } from '../tree-guard.ts';
 import type { Geometry } from './boot-sector.ts';
@@ -37,7 +37,6 @@ export interface FatFacts {
 
 /** No entry lies in the boot sector, so no file has this number. */
 const ROOT: NodeId = 0;
-const ASCII_ONLY = /^[\0-\x7f]*$/;
 
 /** An open FAT volume. A node is the byte offset of a file's short entry. */
 export class FatFileSystem implements FileSystem {
@@ -213,18 +212,6 @@ function entryOf(record: NamedRecord, withAttributes: boolean): DirectoryEntry {
     ...(withAttributes ? { attributes } : {}),
     ...(shortName === undefined ? {} : { shortName }),
   };
-}
-
-/** Unit by unit, as Windows does it: a name never changes its length. */
-function foldCase(name: string): string {
-  if (ASCII_ONLY.test(name)) return name.toUpperCase();
-  let folded = '';
-  for (let index = 0; index < name.length; index += 1) {
-    const unit = name.charAt(index);
-    const capital = unit.toUpperCase();
-    folded += capital.length === 1 ? capital : unit;
-  }
-  return folded;
 }
 
 function badName({ node, name }: NamedRecord): RestoreError {
