@@ -1,5 +1,6 @@
 import { type FileKind, RestoreError } from '../../../core/index.ts';
 import { continueCrc32c } from './checksum.ts';
+import { INCOMPAT } from './features.ts';
 import { hasRoCompat, type Superblock } from './superblock.ts';
 
 /** Kernel documentation, filesystems/ext4, "Inode Table"; byte offsets. */
@@ -58,6 +59,14 @@ const KINDS: Readonly<Record<number, FileKind>> = {
   0xc000: 'socket',
 };
 
+/** Little-endian fields of a record; a listing of many files makes no view of each. */
+export function u16(raw: Uint8Array, at: number): number {
+  return (raw[at] as number) | ((raw[at + 1] as number) << 8);
+}
+export function u32(raw: Uint8Array, at: number): number {
+  return (u16(raw, at) | (u16(raw, at + 2) << 16)) >>> 0;
+}
+
 /** An inode that has passed its checks. */
 export class Inode {
   readonly number: number;
@@ -67,19 +76,17 @@ export class Inode {
   readonly flags: number;
   readonly size: number;
   readonly superblock: Superblock;
-  readonly view: DataView;
 
   constructor(number: number, raw: Uint8Array, kind: FileKind, superblock: Superblock) {
     this.number = number;
     this.raw = raw;
     this.kind = kind;
     this.superblock = superblock;
-    this.view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
-    this.flags = this.view.getUint32(INODE.i_flags, true);
-    const low = this.view.getUint32(INODE.i_size_lo, true);
+    this.flags = u32(raw, INODE.i_flags);
+    const low = u32(raw, INODE.i_size_lo);
     const isWide =
-      kind === 'file' || (kind === 'directory' && (superblock.incompat & 0x4000) !== 0);
-    this.size = isWide ? this.view.getUint32(INODE.i_size_high, true) * 2 ** 32 + low : low;
+      kind === 'file' || (kind === 'directory' && (superblock.incompat & INCOMPAT.large_dir) !== 0);
+    this.size = isWide ? u32(raw, INODE.i_size_high) * 2 ** 32 + low : low;
   }
 
   has(flag: keyof typeof INODE_FLAG): boolean {
@@ -87,11 +94,11 @@ export class Inode {
   }
 
   get links(): number {
-    return this.view.getUint16(INODE.i_links_count, true);
+    return u16(this.raw, INODE.i_links_count);
   }
 
   get generation(): number {
-    return this.view.getUint32(INODE.i_generation, true);
+    return u32(this.raw, INODE.i_generation);
   }
 
   /** `i_block`: pointers, an extent tree's root, a short symbolic link, or the file itself. */
@@ -101,23 +108,21 @@ export class Inode {
 
   /** The block with extended attributes, or 0. */
   get attributeBlock(): number {
-    const high = this.view.getUint16(INODE.i_file_acl_high, true);
-    const isWide = (this.superblock.incompat & 0x80) !== 0;
-    return (isWide ? high * 2 ** 32 : 0) + this.view.getUint32(INODE.i_file_acl_lo, true);
+    const high = u16(this.raw, INODE.i_file_acl_high);
+    const isWide = (this.superblock.incompat & INCOMPAT['64bit']) !== 0;
+    return (isWide ? high * 2 ** 32 : 0) + u32(this.raw, INODE.i_file_acl_lo);
   }
 
   /** Bytes of fields behind the first 128. */
   get extraSize(): number {
-    return this.raw.byteLength > INODE_BASE_BYTES
-      ? this.view.getUint16(INODE.i_extra_isize, true)
-      : 0;
+    return this.raw.byteLength > INODE_BASE_BYTES ? u16(this.raw, INODE.i_extra_isize) : 0;
   }
 
   /** Bytes that its content occupies. */
   get allocated(): number {
-    const low = this.view.getUint32(INODE.i_blocks_lo, true);
+    const low = u32(this.raw, INODE.i_blocks_lo);
     if (!hasRoCompat(this.superblock, 'huge_file')) return low * 512;
-    const count = this.view.getUint16(INODE.i_blocks_high, true) * 2 ** 32 + low;
+    const count = u16(this.raw, INODE.i_blocks_high) * 2 ** 32 + low;
     return count * (this.has('huge_file') ? this.superblock.blockSize : 512);
   }
 

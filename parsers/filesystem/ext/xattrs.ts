@@ -7,7 +7,7 @@ import {
 import { aclToInterchange } from './acl.ts';
 import { blockMapOf } from './block-map.ts';
 import { continueCrc32c } from './checksum.ts';
-import { INODE, INODE_BASE_BYTES, type Inode } from './inode.ts';
+import { INODE, INODE_BASE_BYTES, type Inode, u32 } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import { MappedContent } from './mapped-content.ts';
 import { type ExtVolume, readBlock } from './volume.ts';
@@ -75,9 +75,9 @@ export function inlineRest(inode: Inode): Uint8Array {
 
 function entriesInInode(inode: Inode): Entry[] {
   const start = INODE_BASE_BYTES + inode.extraSize;
-  const { raw, view } = inode;
+  const { raw } = inode;
   if (inode.extraSize === 0 || start + 4 > raw.byteLength) return [];
-  if (view.getUint32(start, true) !== MAGIC) return [];
+  if (u32(raw, start) !== MAGIC) return [];
   return parseEntries(inode, raw.subarray(start + 4), 0);
 }
 
@@ -155,7 +155,7 @@ async function valueOfInode(
     const value = await readBytes(content, 0, valueSize, signal);
     if (isOwnedBy(inode, owner)) return value;
     const sum = continueCrc32c(volume.superblock.checksumSeed, value);
-    const found = inode.view.getUint32(INODE.i_atime, true);
+    const found = u32(inode.raw, INODE.i_atime);
     if (sum !== found) throw bad(inode, `a value whose sum is ${found}`, sum);
     return value;
   } finally {
@@ -165,7 +165,7 @@ async function valueOfInode(
 
 /** Lustre's form: one value, one owner, whose number it has for its time; and no sum. */
 function isOwnedBy(inode: Inode, owner: Inode): boolean {
-  const parent = inode.view.getUint32(INODE.i_mtime, true);
+  const parent = u32(inode.raw, INODE.i_mtime);
   return parent === owner.number && inode.generation === owner.generation;
 }
 
