@@ -60,17 +60,20 @@ export async function contentOf(volume: BlockSource, hints: ContentHints): Promi
   const readable: VolumeContent[] =
     driven === undefined ? [] : [{ kind: 'file system', ...driven, isReadable: true }];
   const marked = signatures.map((signature) => ({ ...signature, isReadable: false }));
+  const others = marked.filter(({ kind }) => !OWNERS.has(kind));
+  // A driver may go by what an earlier file system left behind: what bears a mark of its own now counts more.
+  const isLeftOver =
+    others.length > 0 && !readable.some((each) => others.some((o) => isSame(each, o)));
   const owned = TYPES_OWNED[hints.partitionType ?? ''];
   const candidates: VolumeContent[] = [
     ...(owned === undefined ? [] : [named('pool member', owned)]),
     ...marked.filter(({ kind }) => OWNERS.has(kind)),
-    ...readable,
-    ...marked.filter(({ kind }) => !OWNERS.has(kind)),
+    ...(isLeftOver ? [...others, ...readable] : [...readable, ...others]),
   ];
-  const [content, ...others] = candidates;
+  const [content, ...rest] = candidates;
   if (content === undefined)
     return { content: await withoutMark(volume, hints, findings), findings };
-  const also = others.filter((other) => !isSame(content, other)).map(({ type }) => type);
+  const also = rest.filter((other) => !isSame(content, other)).map(({ type }) => type);
   if (also.length > 0) {
     const list = [...new Set(also)].join(', ');
     findings.push({ message: `taken as ${content.type}; it bears marks of ${list} too` });
