@@ -54,7 +54,7 @@ class RunContent implements SparseSource {
     checkRange(this, offset, target.byteLength);
     const end = offset + target.byteLength;
     let at = offset;
-    for (let index = this.#firstEndingAfter(offset); at < end; index += 1) {
+    for (let index = firstEndingAfter(this.#runs, offset); at < end; index += 1) {
       throwIfAborted(signal);
       const run = this.#runs[index];
       const holeEnd = Math.min(end, run?.offset ?? end);
@@ -71,7 +71,7 @@ class RunContent implements SparseSource {
 
   peek(offset: number, length: number): Uint8Array | undefined {
     checkRange(this, offset, length);
-    const run = this.#runs[this.#firstEndingAfter(offset)];
+    const run = this.#runs[firstEndingAfter(this.#runs, offset)];
     if (run === undefined || 'missing' in run || offset < run.offset) return undefined;
     if (offset + length > run.offset + run.length) return undefined;
     return this.#volume.peek(run.at + offset - run.offset, length);
@@ -81,7 +81,7 @@ class RunContent implements SparseSource {
     checkRange(this, offset, length);
     const end = offset + length;
     let held: Extent | undefined;
-    for (let index = this.#firstEndingAfter(offset); index < this.#runs.length; index += 1) {
+    for (let index = firstEndingAfter(this.#runs, offset); index < this.#runs.length; index += 1) {
       throwIfAborted(signal);
       const run = this.#runs[index] as Run;
       if (run.offset >= end) break;
@@ -99,19 +99,19 @@ class RunContent implements SparseSource {
 
   /** The volume belongs to the file system. */
   async close(): Promise<void> {}
+}
 
-  /** Index of the first run that ends behind `offset`. */
-  #firstEndingAfter(offset: number): number {
-    let low = 0;
-    let high = this.#runs.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const run = this.#runs[middle] as Run;
-      if (run.offset + run.length <= offset) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+/** Index of the first run that ends behind `offset`. */
+export function firstEndingAfter(runs: readonly ContentRun[], offset: number): number {
+  let low = 0;
+  let high = runs.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const run = runs[middle] as ContentRun;
+    if (run.offset + run.length <= offset) low = middle + 1;
+    else high = middle;
   }
+  return low;
 }
 
 function checked(volume: BlockSource, size: number, runs: readonly Run[]): readonly Run[] {

@@ -7,7 +7,7 @@ import {
   type SparseSource,
   throwIfAborted,
 } from '../../../core/index.ts';
-import type { ContentRun } from '../content.ts';
+import { type ContentRun, firstEndingAfter } from '../content.ts';
 import type { BlockMap, MapPiece } from './map-piece.ts';
 import type { ExtVolume } from './volume.ts';
 
@@ -142,16 +142,4 @@ export class MappedContent implements SparseSource {
 /** The run that holds `offset`, or the next one behind it. */
 function runAt({ runs }: MapPiece, offset: number): ContentRun | undefined {
   return runs[firstEndingAfter(runs, offset)];
-}
-
-function firstEndingAfter(runs: readonly ContentRun[], offset: number): number {
-  let low = 0;
-  let high = runs.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const run = runs[middle] as ContentRun;
-    if (run.offset + run.length <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
