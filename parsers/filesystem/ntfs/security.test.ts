@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { BytesSource, faulty, HealthLog } from '../../../core/index.ts';
+import { type BlockSource, BytesSource, faulty, HealthLog, slice } from '../../../core/index.ts';
 import { missingForNtfs, withNtfsMounted } from '../../../test/fixtures/file-systems/index.ts';
 import {
   attributeBytes,
@@ -107,6 +107,24 @@ describe(`security descriptors${reason === undefined ? '' : ` (skipped: ${reason
     await expect(find(stream, 0)).rejects.toMatchObject({ code: 'CORRUPT' });
     await expect(find(new Uint8Array(0), 256)).rejects.toMatchObject({ code: 'CORRUPT' });
     await expect(find(new Uint8Array(300_000), 256)).rejects.toMatchObject({ code: 'CORRUPT' });
+  });
+
+  it('are found in a stream that claims to be longer than can be looked through', async () => {
+    const { id, descriptor } = known[0] as { id: number; descriptor: Buffer };
+    const far = slice(new BytesSource(stream), 0, COPY_BYTES);
+    const endless: BlockSource = {
+      sectorSize: 512,
+      size: 2 ** 50,
+      peek: () => undefined,
+      close: () => far.close(),
+      async readInto(target, offset) {
+        target.fill(0);
+        if (offset < COPY_BYTES) await far.readInto(target, offset);
+      },
+    };
+    const descriptors = new SecurityDescriptors(endless, health);
+    expect(Buffer.from(await descriptors.find(id)).equals(descriptor)).toBe(true);
+    await expect(descriptors.find(0xffff)).rejects.toMatchObject({ code: 'LIMIT' });
   });
 
   it('are read anew after the storage failed, and that is no damage', async () => {

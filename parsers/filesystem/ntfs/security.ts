@@ -26,7 +26,7 @@ const SELF_RELATIVE = 0x8000;
 const BLOCK_BYTES = 256 * 1024;
 const STRIPE_BYTES = 2 * BLOCK_BYTES;
 /** Real volumes hold thousands of descriptors in a few megabytes. */
-const STREAM_BYTES_MAX = 1024 ** 3;
+const STREAM_BYTES_MAX = 512 * 1024 ** 2;
 const ENTRIES_MAX = 1_000_000;
 
 /**
@@ -74,6 +74,8 @@ export class SecurityDescriptors {
         cause = error;
       }
     }
+    const { size } = this.#stream;
+    if (size > STREAM_BYTES_MAX) throw tooLong(`${STREAM_BYTES_MAX} bytes`, size);
     throw new RestoreError('CORRUPT', 'a security descriptor is missing or damaged', {
       where: {
         structure: '$SDS',
@@ -107,8 +109,7 @@ export class SecurityDescriptors {
 
   /** The starts of all blocks, then those of their copies. */
   *#blocks(): Generator<number> {
-    const { size } = this.#stream;
-    if (size > STREAM_BYTES_MAX) throw tooLong(`${STREAM_BYTES_MAX} bytes`, size);
+    const size = Math.min(this.#stream.size, STREAM_BYTES_MAX);
     for (let at = 0; at < size; at += STRIPE_BYTES) yield at;
     for (let at = BLOCK_BYTES; at < size; at += STRIPE_BYTES) yield at;
   }
