@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import {
   type DirectoryEntry,
   isRestoreError,
@@ -32,6 +33,16 @@ export interface OpenDirectory {
   readonly error?: RestoreError;
 }
 
+/** What a damaged directory lacks. */
+interface LostNames {
+  readonly names: readonly NameEntry[];
+  /** Why there may be more. */
+  readonly problems: readonly RestoreError[];
+}
+
+/** Names kept over all damaged directories. */
+const LOST_NAMES_MAX = 300_000;
+
 /** An entry while it is put together. */
 type Told = { -readonly [Key in keyof DirectoryEntry]: DirectoryEntry[Key] };
 
@@ -42,6 +53,10 @@ export class Lister {
   readonly #loader: FileLoader;
   readonly #rules: CaseRules;
   #parents: Promise<ParentIndex> | undefined;
+  readonly #lost = new LRUCache<NodeId, LostNames>({
+    maxSize: LOST_NAMES_MAX,
+    sizeCalculation: ({ names }) => names.length + 1,
+  });
 
   constructor(volume: Volume, geometry: Geometry, loader: FileLoader, rules: CaseRules) {
     this.#volume = volume;
@@ -179,29 +194,51 @@ export class Lister {
     damage: RestoreError,
     problems: RestoreError[],
     signal: AbortSignal | undefined,
-  ): Promise<NameEntry[]> {
-    const { reference } = directory;
+  ): Promise<readonly NameEntry[]> {
+    const { number, sequence } = directory.reference;
+    const key = nodeOf(number, sequence, true);
+    let lost = this.#lost.get(key);
+    if (lost === undefined) {
+      lost = await this.#rescue(directory, index, damage, signal);
+      this.#lost.set(key, lost);
+    }
+    problems.push(...lost.problems);
+    return lost.names;
+  }
+
+  async #rescue(
+    { reference, error }: OpenDirectory,
+    index: DirectoryIndex | undefined,
+    damage: RestoreError,
+    signal: AbortSignal | undefined,
+  ): Promise<LostNames> {
     this.#noteRescue(reference, damage);
+    const parents = await this.#parentIndex(signal);
     const known = new Set<string>();
     for await (const entries of index?.walk(signal) ?? []) {
       for (const { number, name } of entries) known.add(`${number} ${name}`);
     }
-    this.#parents ??= ParentIndex.build(this.#loader.mft, this.#volume.budget, signal);
-    const parents = await this.#parents.catch((error: unknown) => {
-      this.#parents = undefined;
-      throw error;
-    });
     // What cannot be read may have been a file of this directory.
-    if (parents.damage[0] !== undefined) problems.push(parents.damage[0]);
-    const lost: NameEntry[] = [];
+    const problems = [error, parents.damage[0]].filter((problem) => problem !== undefined);
+    const names: NameEntry[] = [];
     for (const number of parents.childrenOf(reference.number)) {
       for (const entry of await this.#namesIn(reference, number, problems, signal)) {
         const key = `${number} ${entry.name}`;
-        if (!known.has(key)) lost.push(entry);
+        if (!known.has(key)) names.push(entry);
         known.add(key);
       }
     }
-    return lost;
+    return { names, problems };
+  }
+
+  async #parentIndex(signal: AbortSignal | undefined): Promise<ParentIndex> {
+    this.#parents ??= ParentIndex.build(this.#loader.mft, this.#volume.budget, signal);
+    try {
+      return await this.#parents;
+    } catch (error) {
+      this.#parents = undefined;
+      throw error;
+    }
   }
 
   #noteRescue({ number }: FileReference, damage: RestoreError): void {
