@@ -1,5 +1,16 @@
 /** Names, links and volumes made to harm, through the commands. */
-import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../fixtures/disks/random.ts';
@@ -65,6 +76,33 @@ function fill(root: string): void {
   ];
   for (const [name, target] of links) symlinkSync(target, path.join(root, 'links', name));
   writeFileSync(path.join(root, 'links/chain42'), 'the end of the chain\n');
+  fillKinds(path.join(root, 'kinds'));
+}
+
+/** Every kind of file, every special bit, and times that a calendar has at its ends. */
+function fillKinds(folder: string): void {
+  mkdirSync(folder);
+  for (const [index, mode] of [
+    0o4755, 0o2755, 0o1777, 0, 0o4644, 0o2644, 0o1666, 0o755,
+  ].entries()) {
+    const file = path.join(folder, `mode${index}`);
+    writeFileSync(file, 'x'.repeat(index * 1_000));
+    chownSync(file, 1000 + index, 70_000);
+    chmodSync(file, mode);
+    utimesSync(
+      file,
+      index,
+      [-2_000_000_000, -1, 0, 1, 951_782_400, 4_107_542_399, 1e10, 15e8][index] ?? 0,
+    );
+  }
+  linkSync(path.join(folder, 'mode7'), path.join(folder, 'second'));
+  for (const [name, ...kind] of [
+    ['pipe', 'p'],
+    ['disk', 'b', '259', '1048575'],
+    ['null', 'c', '1', '3'],
+  ]) {
+    spawnSync('mknod', [path.join(folder, name as string), ...kind]);
+  }
 }
 
 beforeAll(async () => {
@@ -143,6 +181,37 @@ describe('hostile names', () => {
     expectHarmless(outcome);
   });
 });
+
+describe('ls -l', () => {
+  it('tells what GNU ls tells', async (context) => {
+    context.skip(missing !== undefined, missing);
+    await withExtMounted(image, 'loop,ro', async (root) => {
+      const style = '--time-style=+%Y-%m-%dT%H:%M:%SZ';
+      const env = { TZ: 'UTC', LC_ALL: 'C' };
+      for (const folder of ['kinds', 'links', 'etc']) {
+        const { stdout } = await run('ls', ['-lnA', style, path.join(root, folder)], { env });
+        const own = await cli.run('ls', '-l', repository, `evil@latest:/${folder}`);
+        expect(words(own.stdout.toString().replaceAll(/(\d+):(\d+)/g, '$1 $2'))).toEqual(
+          words(
+            stdout
+              .replace(/^total .*\n/, '')
+              .replaceAll(/(\d\d):(\d\d)/g, '$1 $2')
+              .replaceAll(/(\d), +(\d)/g, '$1,$2')
+              .replaceAll('\x1b[31mred', () => "$'\\x1b[31mred'"),
+          ),
+        );
+      }
+    });
+  });
+});
+
+/** Columns without their widths. */
+function words(text: string): string[][] {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(/ +/));
+}
 
 describe('links', () => {
   it.for(['absolute', 'climbing'])('stay inside the machine: %s', async (name, context) => {
