@@ -1,19 +1,29 @@
-/** FAT volumes that others made: as `blkid` names them, as Sleuth Kit and mtools read them. */
+/** FAT, exFAT and ISO 9660 volumes that others made: as `blkid` names them, as mtools and bsdtar read them. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { identifyFileSystem } from '../../parsers/index.ts';
 import { extractWithMtools } from '../fixtures/file-systems/fat-oracles.ts';
 import { listFileSystem, type Listing } from '../fixtures/file-systems/index.ts';
+import { extractWithBsdtar } from '../fixtures/file-systems/iso.ts';
 import { run } from '../fixtures/tools/index.ts';
 import { ImageFiles } from './fat-support.ts';
 import { missingTool, removeFolder, temporaryFolder } from './image-support.ts';
 
 const IMAGES = process.env['REHYDRATE_IMAGES'] ?? path.resolve('..', 'shared', 'images');
-const reason = existsSync(IMAGES) ? missingTool('xz', 'mcopy') : 'no foreign images';
+const reason = existsSync(IMAGES) ? missingTool('xz', 'mcopy', 'bsdtar') : 'no foreign images';
 const suffix = reason === undefined ? '' : ` (skipped: ${reason})`;
 const UTIL_LINUX = path.join(IMAGES, 'util-linux+util-linux/tests');
 
+/** As `blkid` calls them; of FAT it has the kind elsewhere. */
+const TYPES: Readonly<Record<string, string>> = { exfat: 'exFAT', iso9660: 'ISO 9660' };
+const ISOS = [
+  'iso',
+  'iso-joliet',
+  'iso-rr-joliet',
+  'iso-different-iso-joliet-label',
+  'iso-unicode-long-label',
+].map((name) => `util-linux+util-linux/tests/ts/blkid/images-fs/${name}.img.xz`);
 const FILLED = ['mbroz+cryptsetup/tests/img_fs_vfat.img.xz'];
 /** `blkid` prints a label's bytes; of these only a code page tells the letters. */
 const LABELS_IN_CODE_PAGES: Readonly<Record<string, string>> = {
@@ -23,7 +33,7 @@ const LABELS_IN_CODE_PAGES: Readonly<Record<string, string>> = {
 const identified =
   reason === undefined
     ? readdirSync(path.join(UTIL_LINUX, 'ts/blkid/images-fs')).filter((name) =>
-        /^(small-)?fat/.test(name),
+        /^((small-)?fat|exfat|iso(?!-multi))/.test(name),
       )
     : ['(none)'];
 
@@ -57,7 +67,7 @@ describe(`volumes of others${suffix}`, () => {
       new RegExp(`^${key}=(.*)$`, 'm').exec(expected)?.[1] ?? '';
     const found = await identifyFileSystem(await files.source(file));
     expect(found).toEqual({
-      type: field('ID_FS_VERSION'),
+      type: TYPES[field('ID_FS_TYPE')] ?? field('ID_FS_VERSION'),
       label: labelOf(field('ID_FS_LABEL_ENC')),
       uuid: field('ID_FS_UUID'),
     });
@@ -69,7 +79,23 @@ describe(`volumes of others${suffix}`, () => {
     const fileSystem = await files.fileSystem(file);
     expect(contents(await listFileSystem(fileSystem))).toEqual(contents(expected));
   });
+
+  it.each([...ISOS, 'log2timeline+dfvfs/test_data/iso9660.raw'])(
+    'reads %s as bsdtar does',
+    async (name) => {
+      const image = path.join(IMAGES, name);
+      const file = name.endsWith('.xz') ? await unpack(image) : image;
+      const expected = await extractWithBsdtar(file, path.join(folder, path.basename(name)));
+      const found = await listFileSystem(await files.fileSystem(file));
+      expect(lowerCase(contents(found))).toEqual(lowerCase(contents(expected)));
+    },
+  );
 });
+
+/** Linux shows plain names in lower case, bsdtar as they are stored. */
+function lowerCase<T>(listing: ReadonlyMap<string, T>): Map<string, T> {
+  return new Map([...listing].map(([name, file]) => [name.toLowerCase(), file]));
+}
 
 function contents(listing: Listing): Map<string, unknown> {
   return new Map([...listing].map(([name, { kind, sha256 }]) => [name, { kind, sha256 }]));
