@@ -81,13 +81,13 @@ describe('a repository that is damaged', () => {
   });
 });
 
-/** Flips a bit in every kilobyte of each pack's second half. */
+/** Flips a bit in every 512 bytes of each pack's last nine tenths. */
 function damagePacks(location: string): void {
   for (const entry of readdirSync(`${location}/packs`, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const file = `${entry.parentPath}/${entry.name}`;
     const bytes = readFileSync(file);
-    for (let at = Math.floor(bytes.length / 2); at < bytes.length - 4096; at += 1024) {
+    for (let at = Math.floor(bytes.length / 10); at < bytes.length - 4096; at += 512) {
       bytes[at] = (bytes[at] as number) ^ 1;
     }
     writeFileSync(file, bytes);

@@ -191,8 +191,8 @@ describe('ls -l', () => {
       for (const folder of ['kinds', 'links', 'etc']) {
         const { stdout } = await run('ls', ['-lnA', style, path.join(root, folder)], { env });
         const own = await cli.run('ls', '-l', repository, `evil@latest:/${folder}`);
-        expect(words(own.stdout.toString().replaceAll(/(\d+):(\d+)/g, '$1 $2'))).toEqual(
-          words(
+        expect(columns(own.stdout.toString().replaceAll(/(\d+):(\d+)/g, '$1 $2'))).toEqual(
+          columns(
             stdout
               .replace(/^total .*\n/, '')
               .replaceAll(/(\d\d):(\d\d)/g, '$1 $2')
@@ -206,7 +206,7 @@ describe('ls -l', () => {
 });
 
 /** Columns without their widths. */
-function words(text: string): string[][] {
+function columns(text: string): string[][] {
   return text
     .trimEnd()
     .split('\n')
