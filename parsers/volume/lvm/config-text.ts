@@ -15,7 +15,7 @@ interface OpenSection {
 }
 
 const DEPTH_MAX = 8;
-const ITEMS_MAX = 2_000_000;
+const ITEMS_MAX = 1_000_000;
 const WORD = /[A-Za-z0-9_.+/-]/;
 const MARKS = '={}[],';
 
