@@ -25,7 +25,10 @@ interface ExportOptions {
   /** Who may log in at all, credentials apart; anyone when absent. */
   readonly allow?: AllowList;
   readonly alias?: string;
-  /** What initiators should align to; 4096 by default, 512 for software that knows no other. */
+  /**
+   * The size of physical blocks that initiators are told; by default that of logical ones, as the
+   * virtual disks of most machines have it. Software installed there may refuse any other.
+   */
   readonly physicalBlockBytes?: 512 | 4096;
   /** The size of the pieces that `source.peek` can give whole; 64 KiB by default. */
   readonly peekBytes?: number;

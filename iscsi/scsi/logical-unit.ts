@@ -35,7 +35,6 @@ export interface DeviceIdentity {
   readonly revision?: string;
 }
 
-const DEFAULT_PHYSICAL_BYTES = 4096;
 const DEFAULT_PEEK_BYTES = 64 * 1024;
 const LOCAL_COMPANY_ID = '025248';
 /** NAA formats and their lengths in bytes. SPC-4 section 7.8.6.6. */
@@ -63,7 +62,7 @@ export class LogicalUnit {
   readonly revision: string;
   readonly blockBytes: number;
   readonly blockCount: number;
-  /** What initiators should align to; their own blocks may be smaller. */
+  /** What initiators are told that the medium is made of; their own blocks may be smaller. */
   readonly physicalBlockBytes: number;
   readonly peekBytes: number;
   /** What changes the disk; absent when it is read-only. */
@@ -83,7 +82,7 @@ export class LogicalUnit {
     targetName: string,
     peekBytes: number = DEFAULT_PEEK_BYTES,
     writable?: WritableOptions,
-    physicalBlockBytes: number = DEFAULT_PHYSICAL_BYTES,
+    physicalBlockBytes: number = source.sectorSize,
   ) {
     this.physicalBlockBytes = physicalBlockBytes;
     this.source = source;

@@ -14,6 +14,9 @@ const MUST_SHOW: Readonly<Record<string, { passes: number; failures: number }>> 
   // Without --dataloss the tool counts requests that it holds back itself.
   'iscsi-read-only.tsv': { passes: 90, failures: 18 },
   'iscsi-read-only-dataloss.tsv': { passes: 1, failures: 0 },
+  'iscsi-service-writable.tsv': { passes: 180, failures: 0 },
+  'iscsi-service-read-only.tsv': { passes: 90, failures: 18 },
+  'iscsi-service-read-only-dataloss.tsv': { passes: 1, failures: 0 },
 };
 
 beforeEach((context) => {

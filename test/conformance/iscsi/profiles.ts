@@ -1,8 +1,12 @@
 /** What is held against libiscsi's conformance suite, and where the outcomes are kept. */
+import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cache } from '../../../core/index.ts';
+import { Cli } from '../../e2e/command/harness.ts';
 import { randomDisk, startTarget } from '../../e2e/iscsi/fixture.ts';
 import { MemoryDevice } from '../../e2e/iscsi/memory-device.ts';
+import { randomBytes } from '../../fixtures/random.ts';
+import { Scratch } from '../../fixtures/repository.ts';
 import { conform, type TestResult } from './tool.ts';
 
 const LISTS = join(import.meta.dirname, '../../../docs/conformance');
@@ -21,10 +25,10 @@ export const PROFILES: readonly Profile[] = [
   {
     name: 'writable, over two portals',
     list: join(LISTS, 'iscsi-writable.tsv'),
-    run: () => runWritable(512, ['--dataloss']),
+    run: () => runWritable(undefined, ['--dataloss']),
   },
   {
-    name: 'writable, of 4 KiB physical blocks',
+    name: 'writable, told to be of 4 KiB physical blocks',
     list: join(LISTS, 'iscsi-writable-4k.tsv'),
     run: () => runWritable(4096, ['--dataloss', '-t', 'ALL']),
   },
@@ -38,16 +42,32 @@ export const PROFILES: readonly Profile[] = [
     list: join(LISTS, 'iscsi-read-only-dataloss.tsv'),
     run: () => runReadOnly(['--dataloss', '-t', 'ALL.ReadOnly']),
   },
+  {
+    name: 'a restore point opened writable by the service',
+    list: join(LISTS, 'iscsi-service-writable.tsv'),
+    run: () => runService(['--dataloss', '-t', 'ALL'], '--writable'),
+  },
+  {
+    name: 'a restore point opened by the service',
+    list: join(LISTS, 'iscsi-service-read-only.tsv'),
+    run: () => runService(['-t', 'ALL']),
+  },
+  {
+    name: 'a restore point opened by the service, all commands sent',
+    list: join(LISTS, 'iscsi-service-read-only-dataloss.tsv'),
+    run: () => runService(['--dataloss', '-t', 'ALL.ReadOnly']),
+  },
 ];
 
 async function runWritable(
-  physicalBlockBytes: 512 | 4096,
+  physicalBlockBytes: 4096 | undefined,
   options: readonly string[],
 ): Promise<readonly TestResult[]> {
   const portal = { host: '127.0.0.1', port: 0 };
   const fixture = await startTarget({ portals: [portal, portal] });
   try {
-    fixture.add(IQN, new MemoryDevice(WRITABLE_BYTES), { physicalBlockBytes });
+    const extra = physicalBlockBytes === undefined ? {} : { physicalBlockBytes };
+    fixture.add(IQN, new MemoryDevice(WRITABLE_BYTES), extra);
     const urls = fixture.target.portals.map(({ port }) => fixture.url(IQN, port));
     return await conform(urls, options);
   } finally {
@@ -65,4 +85,38 @@ async function runReadOnly(options: readonly string[]): Promise<readonly TestRes
   } finally {
     await fixture.target.close();
   }
+}
+
+/** The whole product: a repository, `rehydrate serve`, `rehydrate export`. */
+async function runService(
+  options: readonly string[],
+  ...exportOptions: readonly string[]
+): Promise<readonly TestResult[]> {
+  using scratch = new Scratch();
+  const cli = new Cli(scratch);
+  const repository = scratch.file('repository');
+  const control = scratch.file('control.sock');
+  const disk = scratch.file('disk.raw');
+  writeFileSync(disk, randomBytes(READ_ONLY_BYTES, 22));
+  truncateSync(disk, WRITABLE_BYTES);
+  await cli.json('init', repository);
+  await cli.json('capture', repository, disk, '--machine', 'm');
+  const service = await cli.serve(repository, control);
+  try {
+    const { portal, iqn, lun, chap } = await cli.json<Opened>(
+      ...['export', 'm@latest', '--iscsi', '--control', control],
+      ...exportOptions,
+    );
+    const url = `iscsi://${chap.user}%${chap.secret}@${portal}/${iqn}/${lun}`;
+    return await conform([url], options);
+  } finally {
+    await service.stop();
+  }
+}
+
+interface Opened {
+  readonly portal: string;
+  readonly iqn: string;
+  readonly lun: number;
+  readonly chap: { readonly user: string; readonly secret: string };
 }
