@@ -1,4 +1,10 @@
-import type { Attributes, DirectoryEntry, FileKind, ListOptions } from '../../../core/index.ts';
+import type {
+  Attributes,
+  DirectoryEntry,
+  ErrorCode,
+  FileKind,
+  ListOptions,
+} from '../../../core/index.ts';
 import { isRestoreError, throwIfAborted } from '../../../core/index.ts';
 import { attributesOf } from './attributes.ts';
 import type { Link } from './directory/links.ts';
@@ -24,6 +30,8 @@ const GATHERED_MAX = 200_000;
 /** Inodes read ahead at once, and pieces of their tables, 64 KiB each. */
 const AHEAD_MAX = 8192;
 const AHEAD_PIECES_MAX = 256;
+/** Errors that say nothing about the next file. */
+const OF_ONE_FILE: readonly ErrorCode[] = ['CORRUPT', 'UNSUPPORTED', 'IO'];
 /** What a name costs while its directory is listed. */
 const NAME_HELD_BYTES = 96;
 
@@ -145,8 +153,8 @@ async function describedSlowly(
   try {
     return withKind(link, await statOf(volume, await inodes.readFile(link.inode, signal), signal));
   } catch (error) {
-    if (!isRestoreError(error, 'CORRUPT') && !isRestoreError(error, 'UNSUPPORTED')) throw error;
-    volume.health.damage(error);
+    if (!isRestoreError(error) || !OF_ONE_FILE.includes(error.code)) throw error;
+    if (error.code === 'CORRUPT') volume.health.damage(error);
     return { ...entryOf(link), error };
   }
 }
