@@ -1,9 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Budget, BytesSource, cache, HealthLog } from '../../core/index.ts';
-import type { Volume } from '../../parsers/filesystem/driver.ts';
-import { replayJournal, type Replayed } from '../../parsers/filesystem/ext/journal/replay.ts';
-import { parseSuperblock } from '../../parsers/filesystem/ext/superblock.ts';
+import { BytesSource } from '../../core/index.ts';
 import { openFileSystem } from '../../parsers/filesystem/open.ts';
 import { LoopDevice } from '../fixtures/loop-device.ts';
 import { type Listing, listFileSystem, listMounted } from '../fixtures/file-systems/index.ts';
@@ -19,6 +16,12 @@ import {
   LOG_RECIPES,
   ORPHAN_RECIPES,
 } from '../fixtures/file-systems/ext-dirty-recipes.ts';
+import {
+  comparable,
+  differingBlocks,
+  replayBytes,
+  wholeOf,
+} from '../fixtures/file-systems/ext-replay.ts';
 import { run } from '../fixtures/tools/index.ts';
 import { missingTool, removeFolder, temporaryFolder } from './image-support.ts';
 
@@ -43,13 +46,13 @@ describe('the log of an ext journal', () => {
 
     it('is replayed block for block as e2fsck does it', async () => {
       const before = readFileSync(await image());
-      const { replayed, health } = await replay(before);
+      const { replayed, health } = await replayBytes(before);
       expect(health.health.state).toBe('journal replayed');
       expect(replayed.blocks).toBeGreaterThan(0);
       const ours = await wholeOf(replayed.volume);
       const theirs = await onCopy(await image(), recoveredByE2fsck);
       expect(Buffer.compare(theirs, before)).not.toBe(0);
-      expectSameBlocks(ours, theirs);
+      expect(differingBlocks(ours, theirs)).toEqual([]);
     });
 
     it('shows the files that the kernel shows', async () => {
@@ -66,7 +69,7 @@ describe('the log of an ext journal', () => {
   it('brings back nothing that a later transaction revoked', async () => {
     for (const name of ['reuse', 'reuse-ext3']) {
       const recipe = LOG_RECIPES.find((one) => one.name === name) as DirtyRecipe;
-      const { replayed } = await replay(readFileSync(await makeDirty(folder, recipe)));
+      const { replayed } = await replayBytes(readFileSync(await makeDirty(folder, recipe)));
       expect(replayed.revoked).toBeGreaterThan(0);
     }
   });
@@ -75,7 +78,7 @@ describe('the log of an ext journal', () => {
 describe('fast commits', () => {
   it.each(FAST_RECIPES)('$name: show the files that the kernel shows', async (recipe) => {
     const image = await makeDirty(folder, recipe);
-    const { replayed, health } = await replay(readFileSync(image));
+    const { replayed, health } = await replayBytes(readFileSync(image));
     expect(replayed.fastCommits).toBeGreaterThan(0);
     expect(health.health.state).toBe('journal replayed');
     const kernel = await recoveredByKernel(image, listMounted);
@@ -86,7 +89,7 @@ describe('fast commits', () => {
     '$name: show the files that the kernel shows after e2fsck counted its links',
     async (recipe) => {
       const image = await makeDirty(folder, recipe);
-      const { replayed } = await replay(readFileSync(image));
+      const { replayed } = await replayBytes(readFileSync(image));
       expect(replayed.fastCommits).toBeGreaterThan(0);
       const kernel = await onCopy(image, async (copy) => {
         await recoveredInPlace(copy);
@@ -97,24 +100,6 @@ describe('fast commits', () => {
     },
   );
 });
-
-async function replay(bytes: Buffer): Promise<{ replayed: Replayed; health: HealthLog }> {
-  const data = new BytesSource(bytes);
-  const metadata = cache(data, { budgetBytes: 16 * 1024 * 1024 });
-  const health = new HealthLog();
-  const superblock = parseSuperblock(bytes.subarray(1024, 2048), 1024);
-  const volume: Volume = { data, metadata, budget: new Budget({ timeMs: 60_000 }), health };
-  return { replayed: await replayJournal(volume, superblock), health };
-}
-
-async function wholeOf({ data, metadata }: Volume): Promise<Buffer> {
-  const whole = Buffer.alloc(data.size);
-  await data.readInto(whole, 0);
-  const again = Buffer.alloc(data.size);
-  await metadata.readInto(again, 0);
-  expect(Buffer.compare(whole, again)).toBe(0);
-  return whole;
-}
 
 async function recoveredByE2fsck(copy: string): Promise<Buffer> {
   await run('e2fsck', ['-E', 'journal_only', '-y', copy], { accept: [0, 1] });
@@ -129,58 +114,10 @@ async function recoveredInPlace(image: string): Promise<void> {
   await run('umount', [root]);
 }
 
-const UNIT = 1024;
-const JOURNAL_SUPER = '98393bc0';
-/** What e2fsck writes into a superblock on its own account. */
-const SUPERBLOCK_TOUCHED: readonly (readonly [number, number])[] = [
-  [0x30, 0x34], // s_wtime
-  [0x3a, 0x3c], // s_state
-  [0x60, 0x64], // s_feature_incompat: needs_recovery
-  [0x178, 0x180], // s_kbytes_written
-  [0x3fc, 0x400], // s_checksum
-];
-
-/** Every byte, but for the two superblocks: the journal is empty now, and the volume is clean. */
-function expectSameBlocks(ours: Buffer, theirs: Buffer): void {
-  const differing: number[] = [];
-  for (let at = 0; at < ours.byteLength; at += UNIT) {
-    const left = Buffer.from(ours.subarray(at, at + UNIT));
-    const right = Buffer.from(theirs.subarray(at, at + UNIT));
-    if (isJournalSuper(left) && isJournalSuper(right)) continue;
-    if (at === 1024) {
-      for (const [from, to] of SUPERBLOCK_TOUCHED) {
-        left.fill(0, from, to);
-        right.fill(0, from, to);
-      }
-    }
-    if (left.compare(right) !== 0) differing.push(at);
-  }
-  expect(differing).toEqual([]);
-}
-
-function isJournalSuper(block: Buffer): boolean {
-  const type = block.readUInt32BE(4);
-  return block.readUInt32LE(0).toString(16) === JOURNAL_SUPER && (type === 3 || type === 4);
-}
-
 async function listed(image: string): Promise<Listing> {
   const fileSystem = await openFileSystem(new BytesSource(readFileSync(image)));
   expect(fileSystem.health.state).toBe('journal replayed');
   return listFileSystem(fileSystem);
-}
-
-/**
- * Without what only the kernel's own replay of names gives: it sets directories' times to the hour of
- * the recovery, makes room in them in another way, and may leave a removed one to e2fsck.
- */
-function comparable(listing: Listing): Listing {
-  const kept = [...listing].filter(([path]) => !path.startsWith('/lost+found'));
-  return new Map(
-    kept.map(([path, file]) => [
-      path,
-      file.kind === 'directory' ? { ...file, modified: '', size: 0 } : file,
-    ]),
-  );
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {

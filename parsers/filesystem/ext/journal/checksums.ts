@@ -13,6 +13,7 @@ export const CommitBlock = {
   h_commit_sec: layout.bits64be(0x30),
 } as const;
 const COMMIT_SUM_AT = 0x10;
+const COMMIT_HEADER_BYTES = 60;
 const TYPE_CRC32 = 1;
 const CRC32_BYTES = 4;
 
@@ -23,11 +24,18 @@ export function tailSumHolds(format: JournalFormat, block: Uint8Array): boolean 
   return sumWithout(format.checksumSeed, block, at) === layout.u32be(at)(layout.viewOf(block));
 }
 
-/** True unless a commit block should carry a sum over itself and carries another. */
+/**
+ * True unless a commit block should carry a sum over itself and carries another. One of which only
+ * the header reached the disk counts, as in the kernel: the rest of it was to be zeros, and says
+ * nothing (`jbd2_commit_block_csum_verify_partial`).
+ */
 export function commitSumHolds(format: JournalFormat, block: Uint8Array): boolean {
   if (format.checksums < 2) return true;
-  const expected = sumWithout(format.checksumSeed, block, COMMIT_SUM_AT);
-  return expected === CommitBlock.h_chksum(layout.viewOf(block));
+  const found = CommitBlock.h_chksum(layout.viewOf(block));
+  if (sumWithout(format.checksumSeed, block, COMMIT_SUM_AT) === found) return true;
+  const header = new Uint8Array(block.byteLength);
+  header.set(block.subarray(0, COMMIT_HEADER_BYTES));
+  return sumWithout(format.checksumSeed, header, COMMIT_SUM_AT) === found;
 }
 
 /** True when the tag's sum is that of the logged block (versions 2 and 3). */

@@ -49,6 +49,9 @@ export function readLog(file: JournalFile, format: JournalFormat): Promise<Log> 
   return new LogReader(file, format).read();
 }
 
+/** How far behind the end of the log its continuation is looked for. */
+const LOOK_BEHIND_BYTES = 16 * 1024 * 1024;
+
 /** What to do after a block. */
 type Step = 'on' | 'end';
 
@@ -83,6 +86,7 @@ class LogReader {
       const moved = this.#next - before;
       walked += moved > 0 ? moved : moved + this.#format.last - this.#format.first;
     }
+    if (this.#lost === undefined) await this.#lookBehind();
     return {
       transactions: this.#failed?.transactions ?? this.#transactions,
       endSequence: this.#failed?.sequence ?? this.#sequence,
@@ -173,6 +177,38 @@ class LogReader {
     const { sequence } = this.#failed as { sequence: number };
     this.#lost = damaged('a committed transaction of the journal is damaged', sequence);
     return 'end';
+  }
+
+  /**
+   * A transaction is begun only when the one before it is committed: a later commit behind the end
+   * of the log tells that the log did not end there, but has a block that is damaged. The kernel does
+   * not look; the volume would read as if it were whole.
+   */
+  async #lookBehind(): Promise<void> {
+    const { blockSize, first, last } = this.#format;
+    const count = Math.min(last - first, Math.ceil(LOOK_BEHIND_BYTES / blockSize));
+    const end = this.#failed?.sequence ?? this.#sequence;
+    for (let looked = 0; looked < count; looked += 1) {
+      const block = await this.#file.read(this.#next);
+      if (this.#isCommitFrom(end, block)) {
+        this.#lost = damaged('the log of the journal is damaged, and its end is lost', end);
+        return;
+      }
+      this.#advance(1);
+    }
+  }
+
+  /** Of this very log: not of an older file system's on the same disk. */
+  #isCommitFrom(end: number, block: Uint8Array): boolean {
+    const view = layout.viewOf(block);
+    if (BlockHeader.h_magic(view) !== JOURNAL_MAGIC) return false;
+    if (BlockHeader.h_blocktype(view) !== BLOCK_TYPE.commit) return false;
+    const sequence = BlockHeader.h_sequence(view);
+    const isNext = !isLater(end, sequence) && ((sequence - end) | 0) < this.#format.length;
+    // With asynchronous commits, that of the last transaction may be there before the transaction.
+    if (!isNext || (this.#format.asyncCommit && sequence === end)) return false;
+    const time = CommitBlock.h_commit_sec(view);
+    return time !== 0n && time >= this.#lastCommitTime && commitSumHolds(this.#format, block);
   }
 
   /** The transaction is whole: what it logged and revoked counts. */
