@@ -24,7 +24,9 @@ export class Upcase {
 }
 
 function identityUnits(): Uint16Array {
-  return Uint16Array.from({ length: UNIT_COUNT }, (_, unit) => unit);
+  const units = new Uint16Array(UNIT_COUNT);
+  for (let unit = 0; unit < UNIT_COUNT; unit += 1) units[unit] = unit;
+  return units;
 }
 
 /** What every table must have, section 7.2.5.1. */
