@@ -13,6 +13,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   capture: async () => (await import('./commands/capture.ts')).registerCapture,
   ls: async () => (await import('./commands/ls.ts')).registerLs,
   cp: async () => (await import('./commands/cp.ts')).registerCp,
+  tar: async () => (await import('./commands/archive.ts')).registerTar,
+  zip: async () => (await import('./commands/archive.ts')).registerZip,
   cat: async () => (await import('./commands/cat.ts')).registerCat,
   stat: async () => (await import('./commands/stat.ts')).registerStat,
   tree: async () => (await import('./commands/tree.ts')).registerTree,

@@ -6,6 +6,7 @@ export {
   tarEnd,
   type TarMember,
 } from './archive/tar-format.ts';
+export { ZIP_NAMES_COMMENT, ZipNames } from './archive/zip-names.ts';
 export { Machine, type MachineAddress } from './machine.ts';
 export { nameForJson, showName, showText } from './names.ts';
 export {

@@ -76,15 +76,25 @@ export interface CopyRequest extends Common {
   readonly streams: boolean;
 }
 
+/** The answer is an archive. */
+export interface ArchiveRequest extends Common {
+  /** Extended attributes and ACLs too, where the archive can hold them. */
+  readonly acls: boolean;
+  /** Read large files twice, to leave out those that cannot be read whole. */
+  readonly skipDamaged: boolean;
+}
+
 /** Requests by name. Each writes to the output and answers what happened. */
 export interface InspectRequests {
   copy: CopyRequest;
   list: ListRequest;
   read: ReadRequest;
   stat: StatRequest;
+  tar: ArchiveRequest;
   tree: TreeRequest;
   find: FindRequest;
   volumes: VolumesRequest;
+  zip: ArchiveRequest;
 }
 export type InspectRequestName = keyof InspectRequests;
 

@@ -4,6 +4,7 @@ import { find } from './requests/find.ts';
 import { list } from './requests/list.ts';
 import { read } from './requests/read.ts';
 import { stat } from './requests/stat.ts';
+import { tar } from './requests/tar.ts';
 import { tree } from './requests/tree.ts';
 import { volumes } from './requests/volumes.ts';
 import type { InspectContext } from './session.ts';
@@ -23,6 +24,9 @@ export const HANDLERS: { readonly [K in InspectRequestName]: InspectHandler<Insp
     list,
     read,
     stat,
+    tar,
     tree,
     volumes,
+    // The library that deflates is for this one alone.
+    zip: async (context, body) => await (await import('./requests/zip.ts')).zip(context, body),
   };

@@ -1,5 +1,4 @@
 import {
-  asRestoreError,
   type Attributes,
   type FileSystem,
   isRestoreError,
@@ -7,7 +6,7 @@ import {
   RestoreError,
   toPlainError,
 } from '../../../core/index.ts';
-import { type Place, showName, type TreeEntry, walk } from '../../../vfs/index.ts';
+import { type Place, showName } from '../../../vfs/index.ts';
 import type { CopyEntry } from '../copy/decode-frames.ts';
 import {
   DATA_BYTES_MAX,
@@ -18,6 +17,7 @@ import {
 } from '../copy/frames.ts';
 import type { CopyRequest } from '../messages.ts';
 import type { InspectContext, OpenAddress } from '../session.ts';
+import { type Below, below, linkKey, portableTarget } from './below.ts';
 import { eachAddress } from './each-address.ts';
 
 /** Files with several names that are remembered, so that the copies are one file too. */
@@ -50,77 +50,42 @@ class Copying {
   }
 
   async run(): Promise<void> {
-    const { tree, place } = this.#address;
-    const attributes = await place.volume.fileSystem.stat(place.node);
-    if (attributes.kind === 'directory') {
-      await this.#one(place, [], attributes);
-      if (!this.#request.recursive) return;
-      const base = place.path === '/' ? 0 : place.path.length;
-      for await (const step of walk(tree, place, { attributes: true, sorted: true })) {
-        const { directory, entries, error } = step;
-        if (error !== undefined) this.#context.remarks.fail(error, showName(directory.path));
-        if (!step.isEntered) continue;
-        const path = directory.path.slice(base).split('/').filter(Boolean);
-        for (const entry of entries) await this.#entry(directory, path, entry);
-      }
-    } else {
-      const name = place.path.slice(place.path.lastIndexOf('/') + 1);
-      await this.#one(place, [name], attributes);
+    for await (const found of below(this.#context, this.#address, this.#request.recursive)) {
+      await this.#one(found);
     }
-    if (this.#streamsLeft > 0) {
-      const count = `${this.#streamsLeft} named ${this.#streamsLeft === 1 ? 'stream' : 'streams'}`;
-      this.#context.remarks.warn(
-        `${count} not copied; --streams keeps them as user.NAME attributes`,
-      );
-    }
-  }
-
-  async #entry(directory: Place, path: readonly string[], entry: TreeEntry): Promise<void> {
-    const { name, node, attributes, error, mount } = entry;
-    const shown = `${showName(directory.path)}/${showName(name)}`;
-    const inner = [...path, name];
-    if (error !== undefined || attributes === undefined) {
-      const reason = error ?? new RestoreError('CORRUPT', 'its attributes cannot be read');
-      this.#context.remarks.fail(reason, shown);
-      return;
-    }
-    const { volume } = mount === undefined ? directory : { volume: await mount.open() };
-    const place = {
-      path: `${directory.path}/${name}`,
-      volume,
-      node: mount === undefined ? node : volume.fileSystem.root,
-    };
-    await this.#one(place, inner, attributes);
+    if (this.#streamsLeft === 0) return;
+    const count = `${this.#streamsLeft} named ${this.#streamsLeft === 1 ? 'stream' : 'streams'}`;
+    this.#context.remarks.warn(`${count} not copied; --streams keeps them as user.NAME attributes`);
   }
 
   /** Hands one over. What cannot be read of it is told, and nothing of it is left. */
-  async #one(place: Place, path: readonly string[], attributes: Attributes): Promise<void> {
+  async #one(found: Below): Promise<void> {
     const { output, remarks } = this.#context;
     try {
-      const entry = await this.#describe(place, path, attributes);
+      const entry = await this.#describe(found);
       output.writeBytes(encodeEntry(entry));
       if (entry.kind !== 'file' || entry.sameAs !== undefined) return;
     } catch (error) {
-      remarks.fail(asRestoreError(error, 'cannot read it'), showName(place.path));
+      if (!isRestoreError(error)) throw error;
+      remarks.fail(error, showName(found.place.path));
       return;
     }
-    await this.#content(place, path, attributes);
+    await this.#content(found);
   }
 
-  async #content(place: Place, path: readonly string[], attributes: Attributes): Promise<void> {
+  async #content(found: Below): Promise<void> {
     const { output, remarks } = this.#context;
+    const { place, path } = found;
     try {
       await this.#sendData(place.volume.fileSystem, place.node);
     } catch (error) {
-      // The reader of the output is gone, or the call was ended: nothing more to say.
-      if (!(isRestoreError(error) || error instanceof RangeError)) throw error;
-      const reason = asRestoreError(error, 'cannot read it');
-      output.writeBytes(encodeEnd(toPlainError(reason)));
-      remarks.fail(reason, showName(place.path));
+      if (!isRestoreError(error)) throw error;
+      output.writeBytes(encodeEnd(toPlainError(error)));
+      remarks.fail(error, showName(place.path));
       return;
     }
     output.writeBytes(encodeEnd());
-    const key = linkKey(place, attributes);
+    const key = linkKey(found);
     if (key !== undefined && this.#linked.size < LINKED_MAX) this.#linked.set(key, path);
   }
 
@@ -143,14 +108,10 @@ class Copying {
     }
   }
 
-  async #describe(
-    place: Place,
-    path: readonly string[],
-    attributes: Attributes,
-  ): Promise<CopyEntry> {
-    const { fileSystem } = place.volume;
+  async #describe(found: Below): Promise<CopyEntry> {
+    const { place, path, attributes } = found;
     const { kind, size, modified, accessed, mode, uid, gid, device } = attributes;
-    const known = this.#linked.get(linkKey(place, attributes) ?? '');
+    const known = this.#linked.get(linkKey(found) ?? '');
     const xattrs = await this.#xattrs(place, kind);
     return {
       path: [...path],
@@ -162,7 +123,7 @@ class Copying {
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
       ...(device === undefined ? {} : { device }),
-      ...(kind === 'symlink' ? { target: await targetOf(fileSystem, place.node) } : {}),
+      ...(kind === 'symlink' ? { target: await portableTarget(place) } : {}),
       ...(known === undefined ? {} : { sameAs: [...known] }),
       ...(xattrs.length === 0 ? {} : { xattrs }),
     };
@@ -210,16 +171,4 @@ class Copying {
     }
     return found;
   }
-}
-
-/** Names the file among those with several names; the others need no remembering. */
-function linkKey({ volume }: Place, { kind, links, fileNumber }: Attributes): string | undefined {
-  return kind === 'file' && links > 1 ? `${volume.id}\n${fileNumber}` : undefined;
-}
-
-/** A relative Windows target works anywhere once its slashes lean the other way. */
-async function targetOf(fileSystem: FileSystem, node: NodeId): Promise<string> {
-  const { target, style } = await fileSystem.readLink(node);
-  const isRelative = !/^([A-Za-z]:|\\)/.test(target);
-  return style === 'windows' && isRelative ? target.replaceAll('\\', '/') : target;
 }

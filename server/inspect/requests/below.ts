@@ -1,0 +1,98 @@
+import { asRestoreError, type Attributes, RestoreError } from '../../../core/index.ts';
+import { type Place, showName, type TreeEntry, walk } from '../../../vfs/index.ts';
+import type { InspectContext, OpenAddress } from '../session.ts';
+
+/** One file, directory or link that is to leave the machine. */
+export interface Below {
+  readonly place: Place;
+  /** Names from the place that was named down to it; none for that place itself. */
+  readonly path: readonly string[];
+  readonly attributes: Attributes;
+}
+
+/**
+ * What an address names, and all that is in it when it is a directory: each directory right before
+ * what is in it, as unpackers expect it, who give a directory its time when they leave it. What cannot
+ * be read, and what has a name that no file has anywhere, is told and left out.
+ */
+export async function* below(
+  context: InspectContext,
+  { tree, place }: OpenAddress,
+  recursive: boolean,
+): AsyncGenerator<Below> {
+  const attributes = await place.volume.fileSystem.stat(place.node);
+  if (attributes.kind !== 'directory') {
+    yield { place, path: [place.path.slice(place.path.lastIndexOf('/') + 1)], attributes };
+    return;
+  }
+  yield { place, path: [], attributes };
+  if (!recursive) return;
+  const base = place.path === '/' ? 0 : place.path.length;
+  const directories = new Map<string, Below>();
+  for await (const step of walk(tree, place, { attributes: true, sorted: true })) {
+    const { directory, entries, error, isEntered } = step;
+    const own = directories.get(directory.path);
+    if (own !== undefined) {
+      directories.delete(directory.path);
+      yield own;
+    }
+    if (error !== undefined) context.remarks.fail(error, showName(directory.path));
+    if (!isEntered) continue;
+    const names = directory.path.slice(base).split('/').filter(Boolean);
+    for (const entry of entries) {
+      const found = await belowOf(context, directory, names, entry);
+      if (found?.attributes.kind === 'directory') directories.set(found.place.path, found);
+      else if (found !== undefined) yield found;
+    }
+  }
+  // Those that could not be entered: why has been told.
+  yield* directories.values();
+}
+
+async function belowOf(
+  { remarks }: InspectContext,
+  directory: Place,
+  names: readonly string[],
+  { name, node, attributes, error, mount }: TreeEntry,
+): Promise<Below | undefined> {
+  const path = `${directory.path === '/' ? '' : directory.path}/${name}`;
+  try {
+    if (!isName(name)) throw noName(name);
+    if (error !== undefined) throw error;
+    if (attributes === undefined) throw unreadable();
+    const volume = mount === undefined ? directory.volume : await mount.open();
+    const place = { path, volume, node: mount === undefined ? node : volume.fileSystem.root };
+    return { place, path: [...names, name], attributes };
+  } catch (cause) {
+    remarks.fail(asRestoreError(cause, 'cannot read it'), showName(path));
+    return undefined;
+  }
+}
+
+/** A name that would be a path, or no name at all, wherever it is written. */
+function isName(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name);
+}
+
+function noName(name: string): RestoreError {
+  return new RestoreError('CORRUPT', 'a name that no file can have', {
+    where: { structure: 'directory entry', found: showName(name) },
+  });
+}
+
+function unreadable(): RestoreError {
+  return new RestoreError('CORRUPT', 'its attributes cannot be read');
+}
+
+/** Names the file among those with several names; `undefined` for all others. */
+export function linkKey({ place, attributes }: Below): string | undefined {
+  const { kind, links, fileNumber } = attributes;
+  return kind === 'file' && links > 1 ? `${place.volume.id}\n${fileNumber}` : undefined;
+}
+
+/** Where a link leads; a relative Windows target works anywhere once its slashes lean forward. */
+export async function portableTarget({ volume, node }: Place): Promise<string> {
+  const { target, style } = await volume.fileSystem.readLink(node);
+  const isRelative = !/^([A-Za-z]:|\\)/.test(target);
+  return style === 'windows' && isRelative ? target.replaceAll('\\', '/') : target;
+}
