@@ -5,7 +5,7 @@ NODE := node_modules/.bin/node --disable-warning=ExperimentalWarning
 TEST := $(NODE) scripts/test.ts
 
 .DEFAULT_GOAL := help
-.PHONY: help conformance demo test setup setup-demo check unit tooling golden fuzz e2e bench build format clean
+.PHONY: help conformance demo soak test setup setup-demo check unit tooling golden fuzz e2e bench build format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -42,6 +42,9 @@ e2e: setup ## whole programs against real clients
 
 conformance: setup ## libiscsi's suite against the target, compared with docs/conformance
 	@$(NODE) test/conformance/iscsi/run.ts
+
+soak: setup ## a million mutated iSCSI PDUs to a read-only disk, and a million to a writable one
+	@REHYDRATE_FUZZ_ISCSI_PDUS=1000000 node_modules/.bin/vitest run --project=fuzz test/fuzz/iscsi
 
 bench: setup ## speed, against other programs
 	@status=0; for bench in bench/*/run.ts; do echo "== $$bench"; $(NODE) "$$bench" || status=1; done; exit $$status

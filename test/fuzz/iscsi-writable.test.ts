@@ -2,7 +2,8 @@
  * Mutated PDUs against a writable unit, beside a session that writes to a disk of its own and checks
  * every byte against a model.
  *
- * The seed is in the test's name: `REHYDRATE_FUZZ_SEED` replays a run; `REHYDRATE_FUZZ_ISCSI_PDUS` sends more of them.
+ * The seed is in the test's name: `REHYDRATE_FUZZ_SEED` replays a run. `REHYDRATE_FUZZ_ISCSI_PDUS` says
+ * how many mutated PDUs are sent; `make soak` sends a million.
  */
 import { expect, it } from 'vitest';
 import { clearAttention, read10, startTarget, type TargetFixture } from '../e2e/iscsi/fixture.ts';
@@ -13,9 +14,9 @@ import { attack, CHANGE_OPCODES, READ_OPCODES } from './iscsi/attack.ts';
 import { MEMORY_GROWTH_BYTES, memoryInUseBytes } from './iscsi/memory.ts';
 
 const SEED = Number(process.env['REHYDRATE_FUZZ_SEED'] ?? Date.now() % 2 ** 32);
-const PDUS = Number(process.env['REHYDRATE_FUZZ_ISCSI_PDUS'] ?? 30_000);
+const PDUS = Number(process.env['REHYDRATE_FUZZ_ISCSI_PDUS'] ?? 25_000);
 const PARALLEL = 8;
-const TIMEOUT_MS = 60_000 + PDUS;
+const TIMEOUT_MS = 60_000 + 2 * PDUS;
 const DISK_BYTES = 8 * 1024 * 1024;
 const BLOCKS = DISK_BYTES / 512;
 /** Reservations that the attack makes shut it out; the export is opened anew after so many logins. */

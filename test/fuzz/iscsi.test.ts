@@ -1,7 +1,8 @@
 /**
  * Mutated PDUs against a running target, beside a session that reads on and checks every byte.
  *
- * The seed is in the test's name: `REHYDRATE_FUZZ_SEED` replays a run; `REHYDRATE_FUZZ_ISCSI_PDUS` sends more of them.
+ * The seed is in the test's name: `REHYDRATE_FUZZ_SEED` replays a run. `REHYDRATE_FUZZ_ISCSI_PDUS` says
+ * how many mutated PDUs are sent; `make soak` sends a million.
  */
 import { expect, it } from 'vitest';
 import { cache, faulty } from '../../core/index.ts';
@@ -18,9 +19,9 @@ import { attack, READ_OPCODES } from './iscsi/attack.ts';
 import { MEMORY_GROWTH_BYTES, memoryInUseBytes } from './iscsi/memory.ts';
 
 const SEED = Number(process.env['REHYDRATE_FUZZ_SEED'] ?? Date.now() % 2 ** 32);
-const PDUS = Number(process.env['REHYDRATE_FUZZ_ISCSI_PDUS'] ?? 80_000);
+const PDUS = Number(process.env['REHYDRATE_FUZZ_ISCSI_PDUS'] ?? 40_000);
 const PARALLEL = 8;
-const TIMEOUT_MS = 60_000 + PDUS;
+const TIMEOUT_MS = 60_000 + 2 * PDUS;
 const OPEN = 'iqn.2026-01.test:fuzzed';
 const GUARDED = 'iqn.2026-01.test:guarded';
 const VICTIMS = { open: OPEN, guarded: GUARDED, opcodes: READ_OPCODES, commandShare: 0.7, tags: 8 };

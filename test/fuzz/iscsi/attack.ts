@@ -113,10 +113,18 @@ function parameterList(random: Random, opcode: number): { cdb: Buffer; data: Buf
 /** Lengths, opcode and CmdSN: a wrong one mostly ends the connection, so few of them are tried. */
 const FATAL_BYTES = new Set([0, 4, 5, 6, 7, 24, 25, 26, 27]);
 
-/** A mutated PDU as it goes onto the wire. */
-function mutated(random: Random, victims: Attack, cmdSn: number, tag: number): Buffer {
+/** What goes onto the wire. */
+interface Shot {
+  readonly bytes: Buffer;
+  /** Its header was changed, or it was cut short. */
+  readonly isMutated: boolean;
+}
+
+/** A PDU, mostly mutated. */
+function shot(random: Random, victims: Attack, cmdSn: number, tag: number): Shot {
   const { bhs, data } = wellFormed(random, victims, cmdSn, tag);
   bhs.writeUInt32BE(data.length, 4);
+  const before = Buffer.from(bhs);
   const mutations = random() < 0.3 ? 0 : 1 + Math.floor(random() * 4);
   for (let count = 0; count < mutations; count += 1) {
     const at = Math.floor(random() * BHS_BYTES);
@@ -124,7 +132,11 @@ function mutated(random: Random, victims: Attack, cmdSn: number, tag: number): B
     bhs[at] = byte(random);
   }
   const whole = Buffer.concat([bhs, data, Buffer.alloc((4 - (data.length % 4)) % 4)]);
-  return random() < 0.002 ? whole.subarray(0, Math.floor(random() * whole.length)) : whole;
+  const isCut = random() < 0.002;
+  return {
+    bytes: isCut ? whole.subarray(0, Math.floor(random() * whole.length)) : whole,
+    isMutated: isCut || !bhs.equals(before),
+  };
 }
 
 /** Immediate PDUs use the number of the next; Data-Out and SNACK have none. */
@@ -134,7 +146,11 @@ function takesNumber(pdu: Buffer): boolean {
   return (first & 0x40) === 0 && opcode !== 0x05 && opcode !== 0x10;
 }
 
-/** One connection's worth: sometimes the login itself is mutated, sometimes what comes after. */
+/**
+ * One connection's worth: sometimes the login itself is mutated, sometimes what comes after.
+ *
+ * @returns how many mutated PDUs were sent; what was not sent because the target closed is not counted.
+ */
 export async function attack(
   port: number,
   victims: Attack,
@@ -152,18 +168,29 @@ export async function attack(
       `ImmediateData=${pick(random, ['Yes', 'No'])}`,
     ];
     await client.login({ target: open, isid, keys });
-    const pdus = [];
+    const shots: Shot[] = [];
     for (let count = 0; count < PDUS_PER_CONNECTION; count += 1) {
-      const pdu = mutated(random, victims, client.cmdSn, 1 + Math.floor(random() * victims.tags));
-      pdus.push(pdu);
+      const next = shot(random, victims, client.cmdSn, 1 + Math.floor(random() * victims.tags));
+      shots.push(next);
       // A number out of turn ends the session: few of them are tried.
-      if (takesNumber(pdu) || random() < 0.01) client.cmdSn += 1;
+      if (takesNumber(next.bytes) || random() < 0.01) client.cmdSn += 1;
     }
-    await sendSplit(client, Buffer.concat(pdus), random);
-    return PDUS_PER_CONNECTION;
+    const bytes = Buffer.concat(shots.map((each) => each.bytes));
+    return mutatedWithin(shots, await sendSplit(client, bytes, random));
   } finally {
     client.close();
   }
+}
+
+function mutatedWithin(shots: readonly Shot[], sentBytes: number): number {
+  let count = 0;
+  let end = 0;
+  for (const { bytes, isMutated } of shots) {
+    end += bytes.length;
+    if (end > sentBytes) break;
+    if (isMutated) count += 1;
+  }
+  return count;
 }
 
 async function sendLogins(
@@ -171,8 +198,8 @@ async function sendLogins(
   targets: readonly string[],
   random: Random,
 ): Promise<number> {
-  const count = 3;
-  for (let index = 0; index < count; index += 1) {
+  let mutated = 0;
+  for (let index = 0; index < 3; index += 1) {
     const target = pick(random, targets);
     const keys = Buffer.from(
       `InitiatorName=iqn.x\0TargetName=${target}\0${pick(random, TEXTS)}`,
@@ -182,24 +209,28 @@ async function sendLogins(
     bhs[0] = 0x43;
     bhs[1] = pick(random, [0x00, 0x04, 0x81, 0x83, 0x87, 0x44]);
     bhs.writeUInt32BE(keys.length, 4);
-    for (let mutation = random() * 3; mutation > 1; mutation -= 1) {
+    let mutation = random() * 3;
+    if (mutation > 1) mutated += 1;
+    for (; mutation > 1; mutation -= 1) {
       bhs[Math.floor(random() * BHS_BYTES)] = byte(random);
       keys[Math.floor(random() * keys.length)] = byte(random);
     }
     client.socket.write(Buffer.concat([bhs, keys, Buffer.alloc((4 - (keys.length % 4)) % 4)]));
   }
   await settle(client);
-  return count;
+  return mutated;
 }
 
-/** In pieces of any size, so that headers are split everywhere. */
-async function sendSplit(client: RawClient, bytes: Buffer, random: Random): Promise<void> {
+/** In pieces of any size, so that headers are split everywhere. Returns how many bytes were sent. */
+async function sendSplit(client: RawClient, bytes: Buffer, random: Random): Promise<number> {
   const pieceBytes = pick(random, [1_000_000, 4096, 100, 49]);
-  for (let at = 0; at < bytes.length && !client.ended; at += pieceBytes) {
+  let at = 0;
+  for (; at < bytes.length && !client.ended; at += pieceBytes) {
     client.socket.write(bytes.subarray(at, at + pieceBytes));
     if (pieceBytes < 1000) await new Promise((resolve) => setImmediate(resolve));
   }
   await settle(client);
+  return at;
 }
 
 /** Takes answers until nothing more comes for a moment. */
