@@ -18,6 +18,6 @@ export {
   type VolumeHandle,
 } from './place.ts';
 export type { PlaceProblem, Places } from './places.ts';
-export { type ResolvedPath, type ResolveOptions, resolvePath } from './resolve.ts';
-export { Tree } from './tree.ts';
-export { byName, walk, type WalkOptions, type WalkStep } from './walk.ts';
+export type { ResolvedPath, ResolveOptions } from './resolve.ts';
+export type { Tree } from './tree.ts';
+export { walk, type WalkOptions, type WalkStep } from './walk.ts';

@@ -135,7 +135,7 @@ async function isDirectory({ volume }: Place, { node }: TreeEntry): Promise<bool
 }
 
 /** By code units: the same everywhere. */
-export function byName(a: TreeEntry, b: TreeEntry): number {
+function byName(a: TreeEntry, b: TreeEntry): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
