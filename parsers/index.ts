@@ -19,7 +19,6 @@ export type { MachinePlaces, Mount, Unplaced } from './machine/places.ts';
 export type { Partition, PartitionTable } from './partition/partition.ts';
 export { findVolumes, type FindVolumesOptions } from './volume/find-volumes.ts';
 export {
-  CONTENT_KINDS,
   type ContentKind,
   type DiskVolumes,
   type MachineDisk,

@@ -81,6 +81,14 @@ export async function contentOf(volume: BlockSource, hints: ContentHints): Promi
   return { content, findings };
 }
 
+/** For the rest of very many volumes. */
+export function notLookedAt(): FoundContent {
+  return {
+    content: named('unknown', ''),
+    findings: [{ message: 'not looked at: there are too many volumes beside it' }],
+  };
+}
+
 function isSame(content: VolumeContent, other: Signature): boolean {
   if (content.type === other.type) return true;
   if (content.kind === 'file system' && content.uuid !== '' && content.uuid === other.uuid)

@@ -10,7 +10,7 @@ import {
 } from '../../core/index.ts';
 import type { Partition, PartitionTable } from '../partition/partition.ts';
 import { readPartitionTable } from '../partition/table.ts';
-import { contentOf, type FoundContent } from './content.ts';
+import { contentOf, type FoundContent, notLookedAt } from './content.ts';
 import { type FoundPhysicalVolume, isLocal } from './lvm/copies.ts';
 import { readLvmLabel } from './lvm/label.ts';
 import { logicalVolumes } from './logical-volumes.ts';
@@ -19,6 +19,9 @@ import type { DiskVolumes, MachineDisk, MachineVolumes, Volume } from './model.t
 export interface FindVolumesOptions {
   readonly signal?: AbortSignal;
 }
+
+/** Partitions of one disk whose content is looked at; the others are listed all the same. */
+const LOOKED_AT_MAX = 256;
 
 /** A boot record whose partitions lie elsewhere than the disk says is rather code of a boot sector. */
 const BOOT_SECTOR_TYPES: ReadonlySet<string> = new Set([
@@ -83,8 +86,10 @@ async function volumesOfDisk({ id, source }: MachineDisk): Promise<DiskVolumes> 
     findings.push({ message: 'the partition table holds no partitions' });
   }
   const volumes: Volume[] = [];
-  for (const partition of table.partitions)
-    volumes.push(await partitionVolume(id, source, table, partition));
+  for (const [index, partition] of table.partitions.entries()) {
+    const isLookedAt = index < LOOKED_AT_MAX;
+    volumes.push(await partitionVolume({ id, source }, table, partition, isLookedAt));
+  }
   return {
     ...base,
     table: table.kind,
@@ -120,10 +125,10 @@ function isDoubtful({ partitions, isFaint, kind }: PartitionTable, type: string)
 }
 
 async function partitionVolume(
-  diskId: string,
-  source: BlockSource,
+  { id: diskId, source }: MachineDisk,
   table: PartitionTable,
   partition: Partition,
+  isLookedAt: boolean,
 ): Promise<Volume> {
   const { number, name, uuid, type, offset, length, isInside } = partition;
   const id = `${diskId}/p${number}`;
@@ -135,9 +140,9 @@ async function partitionVolume(
       hint: 'The disk was cut off, or its partition table is damaged. Export the disk to look at what is there.',
     });
   };
-  const found = isInside
-    ? await contentOf(open(), { partitionType: type.id, mayHoldTable: true })
-    : cutOff(place);
+  const look = (): Promise<FoundContent> =>
+    contentOf(open(), { partitionType: type.id, mayHoldTable: true });
+  const found = !isInside ? cutOff(place) : isLookedAt ? await look() : notLookedAt();
   return {
     ...{ id, kind: 'partition', disks: [diskId], number, name, uuid, partitionType: type },
     ...{ offset, length, ...found, open },

@@ -1,5 +1,5 @@
 import type { Finding } from '../../core/index.ts';
-import { contentOf, type FoundContent } from './content.ts';
+import { contentOf, type FoundContent, notLookedAt } from './content.ts';
 import { type FoundPhysicalVolume, isLocal } from './lvm/copies.ts';
 import type { LogicalVolumeText } from './lvm/group.ts';
 import { assembleGroups } from './lvm/groups.ts';
@@ -11,6 +11,9 @@ import {
   sizeOf,
 } from './lvm/logical-volume.ts';
 import type { Volume, VolumeGroup } from './model.ts';
+
+/** Logical volumes of one group whose content is looked at; the others are listed all the same. */
+const LOOKED_AT_MAX = 1024;
 
 /** The volume groups that lie on these physical volumes, and what their logical volumes hold. */
 export async function logicalVolumes(found: readonly FoundPhysicalVolume[]): Promise<{
@@ -39,7 +42,10 @@ async function describe(
   }
   const volumes: Volume[] = [];
   for (const text of group.logicalVolumes) {
-    if (isListed(assembled, text)) volumes.push(await volumeOf(assembled, text, prefix));
+    if (!isListed(assembled, text)) continue;
+    const found =
+      volumes.length < LOOKED_AT_MAX ? await contentOfLogical(assembled, text) : notLookedAt();
+    volumes.push(volumeOf(assembled, text, prefix, found));
   }
   return {
     ...{ name: group.name, uuid: group.uuid, sequence: group.sequence, findings, volumes },
@@ -51,17 +57,17 @@ async function describe(
 }
 
 /** A snapshot's own store is not marked as visible, but it is what people know as the snapshot. */
-function isListed({ state }: AssembledGroup, text: LogicalVolumeText): boolean {
-  return text.isVisible || kindOf(state.group, text) === 'snapshot';
+function isListed(assembled: AssembledGroup, text: LogicalVolumeText): boolean {
+  return text.isVisible || kindOf(assembled, text) === 'snapshot';
 }
 
-async function volumeOf(
+function volumeOf(
   assembled: AssembledGroup,
   text: LogicalVolumeText,
   prefix: string,
-): Promise<Volume> {
+  found: FoundContent,
+): Volume {
   const { group } = assembled.state;
-  const found = await contentOfLogical(assembled, text);
   return {
     ...{ id: `${prefix}/${text.name}`, kind: 'logical volume', disks: disksOf(assembled, text) },
     ...{ name: `${group.name}/${text.name}`, uuid: text.uuid, length: sizeOf(group, text) },
@@ -79,7 +85,7 @@ async function contentOfLogical(
     return await contentOf(openLogicalVolume(assembled, text), { mayHoldTable: true });
   } catch (error) {
     if (!isLocal(error)) throw error;
-    const kind = kindOf(assembled.state.group, text);
+    const kind = kindOf(assembled, text);
     const type = kind === undefined ? '' : `LVM ${kind}`;
     return {
       content: { kind: 'unreadable', type, label: '', uuid: '', isReadable: false },

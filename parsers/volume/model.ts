@@ -7,7 +7,7 @@ export interface MachineDisk {
 }
 
 /** What a volume may hold. */
-export const CONTENT_KINDS = [
+const CONTENT_KINDS = [
   'file system',
   /** Of LVM2. */
   'physical volume',

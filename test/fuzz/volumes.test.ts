@@ -83,7 +83,25 @@ describe(`hostile volumes, seed ${SEED}${reason === undefined ? '' : ` (skipped:
     }
     expect(performance.now() - startedMs).toBeLessThan(10_000);
   });
+
+  it('lists a crowd of volumes and looks at some of them', { timeout: 120_000 }, async () => {
+    const startedMs = performance.now();
+    const disk = Buffer.concat([lvmDisk(crowded(text, 10_000)), Buffer.alloc(16 * 1024 * 1024)]);
+    const { groups } = await findVolumes([{ id: 'disk0', source: new BytesSource(disk) }]);
+    expect(groups[0]?.volumes).toHaveLength(10_002);
+    expect(groups[0]?.volumes.at(-1)?.findings[0]?.message).toContain('too many volumes');
+    expect(performance.now() - startedMs).toBeLessThan(30_000);
+  });
 });
+
+/** A group of so many volumes, each of one extent, after the first. */
+function crowded(text: string, count: number): string {
+  const [, first = ''] = /logical_volumes \{\s*(one \{.*?\n\}\n)\s*two \{/s.exec(text) ?? [];
+  const copies = Array.from({ length: count }, (_, index) =>
+    first.replace('one {', `many${index} {`),
+  );
+  return text.replace('two {', () => `${copies.join('')}two {`);
+}
 
 /** Looks at a copy in which some bytes are others. */
 async function damaged(

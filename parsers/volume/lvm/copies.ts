@@ -2,11 +2,13 @@ import {
   type BlockSource,
   type Finding,
   isRestoreError,
-  type RestoreError,
+  RestoreError,
 } from '../../../core/index.ts';
 import { type GroupText, parseGroup } from './group.ts';
 import type { PhysicalVolumeLabel } from './label.ts';
 import { readMetadataText } from './metadata-area.ts';
+
+const PARSED_CHARACTERS_MAX = 64 * 1024 * 1024;
 
 /** A physical volume that was found, and where. */
 export interface FoundPhysicalVolume {
@@ -47,11 +49,13 @@ export async function readGroupStates(
   const copies: Copy[] = [];
   const damage = new Map<string, Finding[]>();
   const parsed = new Map<string, GroupText>();
+  let parsedCharacters = 0;
   for (const { volume, source, label } of volumes) {
     for (const area of label.metadataAreas) {
       try {
         const text = await readMetadataText(source, area);
         if (text === undefined) continue;
+        if (!parsed.has(text)) parsedCharacters = spend(parsedCharacters, text.length);
         const group = parsed.get(text) ?? parseGroup(text);
         parsed.set(text, group);
         copies.push({ group, text, from: volume });
@@ -64,6 +68,17 @@ export async function readGroupStates(
   }
   const byGroup = Map.groupBy(copies, ({ group }) => group.uuid);
   return { states: [...byGroup.values()].map(newest), damage };
+}
+
+/** Copies are alike: a machine whose disks hold many large texts that differ is hostile. */
+function spend(before: number, more: number): number {
+  if (before + more <= PARSED_CHARACTERS_MAX) return before + more;
+  throw new RestoreError('LIMIT', 'the disks hold more LVM2 metadata than what is read', {
+    where: {
+      structure: 'LVM2 metadata text',
+      expected: `at most ${PARSED_CHARACTERS_MAX} characters`,
+    },
+  });
 }
 
 /** Damage and oddity of one structure, that leave others readable. */

@@ -1,7 +1,14 @@
 import type { Finding } from '../../../core/index.ts';
 import { type FoundPhysicalVolume, type GroupState, readGroupStates } from './copies.ts';
 import type { PhysicalVolumeText } from './group.ts';
-import type { AssembledGroup, AssembledVolume } from './logical-volume.ts';
+import {
+  type AssembledGroup,
+  type AssembledVolume,
+  rolesOf,
+  sectorSizeOf,
+} from './logical-volume.ts';
+
+const FINDINGS_MAX = 200;
 
 export interface AssembledGroups {
   readonly groups: readonly (AssembledGroup & { readonly findings: readonly Finding[] })[];
@@ -24,13 +31,21 @@ export async function assembleGroups(
       physicalVolumes.set(text.name, { text, found: byUuid.get(text.uuid) ?? [] });
     }
     const findings = [...state.findings, ...findingsOn(state, [...physicalVolumes.values()])];
-    return { state, physicalVolumes, findings };
+    const names = new Set(state.group.logicalVolumes.map(({ name }) => name));
+    return {
+      ...{ state, physicalVolumes, names, roles: rolesOf(state.group), findings },
+      sectorSize: sectorSizeOf(physicalVolumes.values()),
+    };
   });
   return { groups, damage };
 }
 
 function findingsOn({ group }: GroupState, volumes: readonly AssembledVolume[]): Finding[] {
-  const findings = volumes.flatMap(({ text, found }) => findingsOnVolume(text, found));
+  const all = volumes.flatMap(({ text, found }) => findingsOnVolume(text, found));
+  const findings = all.slice(0, FINDINGS_MAX);
+  if (all.length > FINDINGS_MAX) {
+    findings.push({ message: `${all.length - FINDINGS_MAX} more such findings` });
+  }
   if (group.status.includes('EXPORTED')) findings.push({ message: 'the group was exported' });
   return findings;
 }

@@ -16,6 +16,11 @@ import type { GroupText, LogicalVolumeText, PhysicalVolumeText, SegmentText } fr
 export interface AssembledGroup {
   readonly state: GroupState;
   readonly physicalVolumes: ReadonlyMap<string, AssembledVolume>;
+  /** What volumes are beside their segments, by name: `snapshot`. */
+  readonly roles: ReadonlyMap<string, string>;
+  /** Names of all logical volumes. */
+  readonly names: ReadonlySet<string>;
+  readonly sectorSize: SectorSize;
 }
 
 export interface AssembledVolume {
@@ -24,8 +29,8 @@ export interface AssembledVolume {
   readonly found: readonly FoundPhysicalVolume[];
 }
 
-/** Segment types that are read: a mapping of extents and nothing more. */
-const PLAIN_TYPES: ReadonlySet<string> = new Set(['striped', 'linear']);
+/** Segment types that are read: a mapping of extents and nothing more, or zeros. */
+const READ_TYPES: ReadonlySet<string> = new Set(['striped', 'linear', 'zero']);
 
 /**
  * A logical volume's bytes, from the disks that carry its extents. Closing it leaves them open.
@@ -39,12 +44,9 @@ export function openLogicalVolume(
 ): SparseSource {
   const { group, isAmbiguous } = assembled.state;
   if (isAmbiguous) throw refused(group, volume, 'the disks describe the group in different ways');
-  const kind = kindOf(group, volume);
+  const kind = kindOf(assembled, volume);
   if (kind !== undefined) throw unsupported(group, volume, kind);
-  const sectorSize = sectorSizeOf(assembled);
-  const parts = volume.segments.map((segment) =>
-    segmentSource(assembled, volume, segment, sectorSize),
-  );
+  const parts = volume.segments.map((segment) => segmentSource(assembled, volume, segment));
   if (parts.length === 0) throw refused(group, volume, 'it has no segments');
   return concat(parts);
 }
@@ -62,30 +64,42 @@ export function sizeOf({ extentBytes }: GroupText, { segments }: LogicalVolumeTe
 }
 
 /** What a logical volume is when it is more than a mapping of extents: `thin`, `raid1`, `snapshot`, … */
-export function kindOf(group: GroupText, volume: LogicalVolumeText): string | undefined {
-  for (const { segments } of group.logicalVolumes) {
-    for (const { type, references } of segments) {
-      if (type !== 'snapshot') continue;
-      if (references.get('cow_store') === volume.name) return 'snapshot';
-      const merging = references.get('merging_store');
-      if (merging === undefined) continue;
-      if (merging === volume.name) return 'snapshot';
-      if (references.get('origin') === volume.name) return 'snapshot being merged';
-    }
-  }
-  const other = volume.segments.find(
-    ({ type }) => !PLAIN_TYPES.has(plain(type)) && plain(type) !== 'zero',
-  );
+export function kindOf({ roles }: AssembledGroup, volume: LogicalVolumeText): string | undefined {
+  const role = roles.get(volume.name);
+  if (role !== undefined) return role;
+  const isOther = ({ type }: SegmentText): boolean => !READ_TYPES.has(plain(type));
+  const other = volume.segments.find(isOther);
   return other === undefined ? undefined : plain(other.type);
+}
+
+/** What volumes are to each other in snapshots, by name: told by the segment of a hidden volume. */
+export function rolesOf({ logicalVolumes }: GroupText): ReadonlyMap<string, string> {
+  const roles = new Map<string, string>();
+  for (const { type, references } of logicalVolumes.flatMap(({ segments }) => segments)) {
+    if (type !== 'snapshot') continue;
+    const store = references.get('cow_store');
+    const merging = references.get('merging_store');
+    const origin = references.get('origin');
+    if (store !== undefined) roles.set(store, 'snapshot');
+    if (merging !== undefined) roles.set(merging, 'snapshot');
+    if (merging !== undefined && origin !== undefined) roles.set(origin, 'snapshot being merged');
+  }
+  return roles;
+}
+
+/** Groups may mix disks of both sizes: the larger serves both. */
+export function sectorSizeOf(volumes: Iterable<AssembledVolume>): SectorSize {
+  const found = [...volumes].flatMap((volume) => volume.found);
+  return found.some(({ source }) => source.sectorSize === 4096) ? 4096 : 512;
 }
 
 function segmentSource(
   assembled: AssembledGroup,
   volume: LogicalVolumeText,
   segment: SegmentText,
-  sectorSize: SectorSize,
 ): BlockSource {
-  const { group } = assembled.state;
+  const { state, sectorSize } = assembled;
+  const { group } = state;
   const size = segment.extentCount * group.extentBytes;
   if (plain(segment.type) === 'zero') return zeroSource(size, sectorSize);
   const { stripes, stripeBytes } = segment;
@@ -100,7 +114,7 @@ function segmentSource(
     );
   }
   const members = stripes.map(({ volume: name, extent }) =>
-    stripeSource(assembled, volume, { name, extent, length: share, sectorSize }),
+    stripeSource(assembled, volume, { name, extent, length: share }),
   );
   return isStriped ? striped(members, stripeBytes) : (members[0] as BlockSource);
 }
@@ -109,18 +123,16 @@ interface Stripe {
   readonly name: string;
   readonly extent: number;
   readonly length: number;
-  readonly sectorSize: SectorSize;
 }
 
 function stripeSource(
-  { state: { group }, physicalVolumes }: AssembledGroup,
+  { state: { group }, physicalVolumes, names, sectorSize }: AssembledGroup,
   volume: LogicalVolumeText,
-  { name, extent, length, sectorSize }: Stripe,
+  { name, extent, length }: Stripe,
 ): BlockSource {
   const physical = physicalVolumes.get(name);
   if (physical === undefined) {
-    const isLogical = group.logicalVolumes.some((other) => other.name === name);
-    if (isLogical) throw unsupported(group, volume, `stacked on ${name}`);
+    if (names.has(name)) throw unsupported(group, volume, `stacked on ${name}`);
     throw refused(group, volume, `it lies on ${name}, which the group does not name`);
   }
   const { text, found } = physical;
@@ -145,12 +157,6 @@ function stripeSource(
     throw refused(group, volume, `it reaches beyond the end of ${first.volume}, which was cut off`);
   }
   return slice(borrowed(first.source, sectorSize), start, length);
-}
-
-/** Groups may mix disks of both sizes: the larger serves both. */
-function sectorSizeOf({ physicalVolumes }: AssembledGroup): SectorSize {
-  const found = [...physicalVolumes.values()].flatMap((volume) => volume.found);
-  return found.some(({ source }) => source.sectorSize === 4096) ? 4096 : 512;
 }
 
 /** Types carry flags behind a plus sign: `cache+METADATA_FORMAT`. */
