@@ -59,7 +59,7 @@ describe.each(KINDS)(`hostile $kind, seed ${SEED}`, ({ kind, reason, make }) => 
       } finally {
         restore();
       }
-      expect(performance.now() - startedMs, `${where}`).toBeLessThan(ROUND_LIMIT_MS);
+      expect(performance.now() - startedMs, `time of ${where}`).toBeLessThan(ROUND_LIMIT_MS);
     }
     expect(process.memoryUsage().rss - memoryBefore).toBeLessThan(MEMORY_LIMIT_BYTES);
     // Damage that never gets past the boot sector would prove little.

@@ -57,6 +57,10 @@ describe.each(EXFAT_PLANS.map((plan, index) => ({ ...plan, index })))(
       const { image, expected } = volumes[index] as (typeof volumes)[number];
       const fileSystem = await files.fileSystem(image);
       expect(comparable(await listFileSystem(fileSystem))).toEqual(comparable(expected));
+      const { root } = fileSystem;
+      const named = await fileSystem.lookup(root, 'Gr\u00fc\u00dfe.txt');
+      expect(named).toBeDefined();
+      expect(await fileSystem.lookup(root, 'GR\u00dc\u00dfE.TXT')).toBe(named);
       expect(expected.size).toBeGreaterThan(230);
       expect(fileSystem.health).toEqual({ state: 'clean', findings: [], omitted: 0 });
     });

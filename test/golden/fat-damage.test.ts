@@ -168,6 +168,18 @@ describe.each(KINDS)(
       expect(await namesIn(await open(lower))).toContain('p1');
     });
 
+    it('knows no node where no file is', async () => {
+      const editor = new FatEditor(sound);
+      const slot = editor.slot(FRAGMENTED_SHORT);
+      const fileSystem = await open(editor.image);
+      expect((await fileSystem.stat(slot)).size).toBe(8092);
+      for (const node of [slot - 32, slot + 1, 512, editor.image.length, -32, Number.NaN]) {
+        expect(await codeOf(fileSystem.stat(node))).toBe('INVALID');
+      }
+      editor.image.writeUInt8(0xe5, slot);
+      expect(await codeOf((await open(editor.image)).open(slot))).toBe('INVALID');
+    });
+
     it('ends where a directory contains itself', async () => {
       const image = edited((editor) => {
         const level = editor.slot('LEVEL1~1');

@@ -96,6 +96,13 @@ export class DirectoryReader {
   }
 }
 
+/** True when an entry is a file's short one: not free, no piece of a long name, no label. */
+export function isFileEntry(entry: Uint8Array): boolean {
+  const first = entry[0];
+  const attr = DirEntry.attr(layout.viewOf(entry));
+  return first !== NAME_END && first !== NAME_DELETED && (attr & ATTR.volumeId) === 0;
+}
+
 /** The entry at `offset` of `view`, which lies at `node` on the volume. */
 export function recordAt(
   view: DataView,

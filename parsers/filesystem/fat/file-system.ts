@@ -23,7 +23,7 @@ import { cutOff } from '../pieces.ts';
 import { TreeGuard } from '../tree-guard.ts';
 import type { Geometry } from './boot-sector.ts';
 import { contentRuns } from './chain.ts';
-import { type FatRecord, type NamedRecord, recordAt } from './directory.ts';
+import { type FatRecord, isFileEntry, type NamedRecord, recordAt } from './directory.ts';
 import type { DirectoryContent } from './directory-content.ts';
 import { ATTR, ENTRY_BYTES } from './layout.ts';
 import type { FatTables } from './tables.ts';
@@ -37,6 +37,7 @@ export interface FatFacts {
 
 /** No entry lies in the boot sector, so no file has this number. */
 const ROOT: NodeId = 0;
+const NO_ENTRY = new Uint8Array(ENTRY_BYTES);
 
 /** An open FAT volume. A node is the byte offset of a file's short entry. */
 export class FatFileSystem implements FileSystem {
@@ -178,8 +179,12 @@ export class FatFileSystem implements FileSystem {
       node % ENTRY_BYTES === 0 &&
       node >= rootAt &&
       node + ENTRY_BYTES <= Math.min(totalBytes, this.#volume.data.size);
-    if (!isPlace) throw new RestoreError('INVALID', `there is no node ${node} on this volume`);
-    const bytes = await bytesAt(this.#volume.metadata, node, ENTRY_BYTES, signal);
+    const bytes = isPlace
+      ? await bytesAt(this.#volume.metadata, node, ENTRY_BYTES, signal)
+      : NO_ENTRY;
+    if (!isFileEntry(bytes)) {
+      throw new RestoreError('INVALID', `there is no node ${node} on this volume`);
+    }
     return recordAt(layout.viewOf(bytes), 0, node, this.#directories.rules);
   }
 }
