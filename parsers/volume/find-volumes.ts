@@ -50,7 +50,10 @@ export async function findVolumes(
     found.push(await volumesOfDisk(disk));
   }
   const physical = await physicalVolumes(found);
-  const { groups, damage } = await logicalVolumes(physical.found);
+  const { groups, damage } = await logicalVolumes(
+    physical.found,
+    new Set(disks.map(({ id }) => id)),
+  );
   const told = [physical.damage, damage];
   const complete = found.map((disk) => ({
     ...disk,
@@ -75,6 +78,7 @@ async function volumesOfDisk({ id, source }: MachineDisk): Promise<DiskVolumes> 
     if (!isKnown && bare.content.kind !== 'unreadable') {
       findings.push({ message: 'the disk has no partition table, and nothing known begins on it' });
     }
+    findings.push(...(table?.findings ?? []));
     return { ...base, table: 'none', tableId: '', volumes: [whole], findings };
   }
   if (isKnown) {
@@ -117,8 +121,7 @@ async function tableOf(
 
 /** Whether what begins at the disk's first sector counts for more than the table. */
 function isDoubtful({ partitions, isFaint, kind }: PartitionTable, type: string): boolean {
-  if (partitions.length === 0) return kind === 'mbr' || isFaint;
-  if (isFaint) return true;
+  if (partitions.length === 0 || isFaint) return true;
   return (
     kind === 'mbr' && BOOT_SECTOR_TYPES.has(type) && partitions.some(({ isInside }) => !isInside)
   );

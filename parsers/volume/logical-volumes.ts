@@ -15,8 +15,15 @@ import type { Volume, VolumeGroup } from './model.ts';
 /** Logical volumes of one group whose content is looked at; the others are listed all the same. */
 const LOOKED_AT_MAX = 1024;
 
-/** The volume groups that lie on these physical volumes, and what their logical volumes hold. */
-export async function logicalVolumes(found: readonly FoundPhysicalVolume[]): Promise<{
+/**
+ * The volume groups that lie on these physical volumes, and what their logical volumes hold.
+ *
+ * @param taken names that a group cannot have in the id of a volume, since disks have them.
+ */
+export async function logicalVolumes(
+  found: readonly FoundPhysicalVolume[],
+  taken: ReadonlySet<string>,
+): Promise<{
   readonly groups: readonly VolumeGroup[];
   readonly damage: ReadonlyMap<string, readonly Finding[]>;
 }> {
@@ -25,7 +32,7 @@ export async function logicalVolumes(found: readonly FoundPhysicalVolume[]): Pro
   const described: VolumeGroup[] = [];
   for (const assembled of groups) {
     const { name, uuid } = assembled.state.group;
-    const isAlone = names.get(name)?.length === 1;
+    const isAlone = names.get(name)?.length === 1 && !taken.has(name);
     described.push(await describe(assembled, isAlone ? name : uuid));
   }
   return { groups: described, damage };
@@ -38,7 +45,9 @@ async function describe(
   const { group } = assembled.state;
   const findings = [...assembled.findings];
   if (prefix !== group.name) {
-    findings.push({ message: `another group of this machine is called ${group.name} too` });
+    findings.push({
+      message: `a disk or another group of this machine is called ${group.name} too`,
+    });
   }
   const volumes: Volume[] = [];
   for (const text of group.logicalVolumes) {

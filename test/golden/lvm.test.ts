@@ -258,6 +258,33 @@ function byId(a: { id: string }, b: { id: string }): number {
   return a.id < b.id ? -1 : 1;
 }
 
+describe('a name', () => {
+  it('that a disk has already does not hide the disk', async () => {
+    const made = await makeDisks(1);
+    await makeOne(made);
+    await made.lvm('vgrename', 'vg-x', 'disk0');
+    await made.lvm('lvrename', 'disk0', 'one', 'p1');
+    const machine = await find(made.files);
+    const [group] = machine.groups;
+    expect(machine.volumes.map(({ id }) => id)).toEqual(['disk0/p1', `${group?.uuid}/p1`]);
+    expect(group?.volumes[0]?.name).toBe('disk0/p1');
+  });
+
+  it('that two groups of the machine have is told apart by their identifiers', async () => {
+    const made = await makeDisks(1);
+    await makeOne(made);
+    const other = scratch.file('other');
+    copyFileSync(made.files[0] as string, other);
+    await made.lvm('vgchange', '--uuid', 'vg-x');
+    await made.lvm('pvchange', '--uuid', made.devices[0] as string);
+    const machine = await find([...made.files, other]);
+    const ids = machine.groups.map(({ uuid }) => `${uuid}/one`);
+    expect(new Set(ids).size).toBe(2);
+    expect(machine.groups.flatMap(({ volumes }) => volumes.map(({ id }) => id))).toEqual(ids);
+    for (const id of ids) expect(refusal(volumeOf(machine, id))).toBeUndefined();
+  });
+});
+
 describe('a metadata area', () => {
   it('is right after each of 150 rewrites, around the end of its circular buffer', {
     timeout: 180_000,

@@ -325,6 +325,20 @@ describe('a boot record', () => {
   });
 });
 
+describe('a file system on a whole disk', () => {
+  it('counts for more than the backup GPT that an earlier table left behind', async (context) => {
+    const absent = missingTool('mkfs.ext4');
+    context.skip(absent !== undefined, absent);
+    await gptDisk();
+    overwrite(0, Buffer.alloc(34 * 512));
+    await run('mkfs.ext4', ['-q', '-F', file, '32M']);
+    const disk = await ours();
+    const content = { kind: 'file system', type: 'ext4' };
+    expect(disk).toMatchObject({ table: 'none', volumes: [{ id: 'disk0/p1', content }] });
+    expect(disk.findings.map(({ message }) => message)).toContain('the primary GPT is gone');
+  });
+});
+
 describe('a partition', () => {
   it('reads as the bytes at its place, and closing it leaves the disk open', async () => {
     await gptDisk();

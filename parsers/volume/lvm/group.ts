@@ -42,6 +42,7 @@ export interface SegmentText {
 
 const SECTOR = 512;
 const NAME = /^[A-Za-z0-9_.+-]{1,128}$/;
+const GROUP_ID = /^[A-Za-z0-9]{6}(?:-[A-Za-z0-9]{4}){5}-[A-Za-z0-9]{6}$/;
 const EXTENTS_MAX = 2 ** 40;
 const STRIPES_MAX = 1024;
 
@@ -55,6 +56,7 @@ export function parseGroup(text: string): GroupText {
     throw wrong('one volume group', `${root.sections.size} sections`);
   }
   checkName(name);
+  if (!GROUP_ID.test(textOf(section, 'id'))) throw wrong('an identifier', 'another text');
   const extentSectors = count(section, 'extent_size', 2 ** 32);
   if (extentSectors === 0) throw wrong('extents of some size', '0');
   return {
