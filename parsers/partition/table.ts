@@ -1,4 +1,9 @@
-import type { BlockSource, Finding } from '../../core/index.ts';
+import {
+  type BlockSource,
+  type Finding,
+  isRestoreError,
+  type RestoreError,
+} from '../../core/index.ts';
 import { readGptTable } from './gpt-table.ts';
 import { type Mbr, type MbrPartition, readMbr } from './mbr.ts';
 import type { Partition, PartitionRange, PartitionTable } from './partition.ts';
@@ -10,13 +15,28 @@ import { nameOfNumber } from './types.ts';
  * listed and marked.
  *
  * @returns `undefined` for a disk without any table.
+ * @throws RestoreError `CORRUPT` when no table is found and the boot record cannot be read.
  */
 export async function readPartitionTable(disk: BlockSource): Promise<PartitionTable | undefined> {
-  const mbr = await readMbr(disk);
+  const { mbr, damage } = await tryMbr(disk);
   const gpt = await readGptTable(disk);
   const table = choose(disk, mbr, gpt);
+  if (table === undefined && damage !== undefined) throw damage;
   if (table === undefined) return undefined;
-  return { ...table, findings: [...table.findings, ...placeFindings(disk, table.partitions)] };
+  const unread = damage === undefined ? [] : [{ message: damage.message, where: damage.where }];
+  const findings = [...unread, ...table.findings, ...placeFindings(disk, table.partitions)];
+  return { ...table, findings };
+}
+
+/** A boot record that cannot be read does not hide a GPT. */
+async function tryMbr(disk: BlockSource): Promise<{ mbr?: Mbr; damage?: RestoreError }> {
+  try {
+    const mbr = await readMbr(disk);
+    return mbr === undefined ? {} : { mbr };
+  } catch (error) {
+    if (!isRestoreError(error, 'CORRUPT')) throw error;
+    return { damage: error };
+  }
 }
 
 function choose(

@@ -61,7 +61,7 @@ async function gptSeed(scratch: Scratch): Promise<MachineSeed> {
   const file = scratch.file('gpt');
   writeFileSync(file, '');
   truncateSync(file, 4 * MIB);
-  await run('sgdisk', ['-n', '1:64:+1M', '-n', '2:0:+1M', '-c', '2:name', file]);
+  await run('sgdisk', ['-n', '1:2048:+1M', '-n', '2:0:+1M', '-c', '2:name', file]);
   const disk = readFileSync(file);
   const targets = [
     { offset: 446, length: 66 },
