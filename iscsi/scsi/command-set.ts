@@ -83,8 +83,8 @@ export function obstacle(
   { unit, nexus, cdb }: Pick<CommandContext, 'unit' | 'nexus' | 'cdb'>,
 ): ScsiOutcome | undefined {
   if (command.writableOnly === true && unit.readOnly) return check(SENSE.invalidOpcode);
-  if (nexus.hasAttention && command.ignoresUnitAttention !== true) {
-    return check(nexus.takeAttention() ?? SENSE.none);
+  if (nexus.hasNews && command.ignoresUnitAttention !== true) {
+    return check(nexus.takeDeferred() ?? nexus.takeAttention() ?? SENSE.none);
   }
   if (isReservedAway(command.reservationRule ?? 'writes', unit, nexus)) return CONFLICT;
   if (command.writesMedium === true && unit.readOnly) return check(SENSE.writeProtected);

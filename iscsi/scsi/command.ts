@@ -36,6 +36,8 @@ export interface CommandContext {
   readonly report: (error: unknown) => void;
   /** True once the command is aborted: it must change nothing more. */
   readonly aborted: () => boolean;
+  /** Counts bytes of the medium that the command has changed. */
+  readonly changed: (bytes: number) => void;
   /** Aborts the commands of other initiator ports, and resolves when they change nothing more. */
   readonly abortTasksOf: (ports: ReadonlySet<string>) => Promise<void>;
 }

@@ -37,7 +37,7 @@ export const COMPARE_AND_WRITE: ScsiCommand = {
 };
 
 async function compareAndWrite(context: CommandContext, block: number): Promise<ScsiOutcome> {
-  const { cdb, unit, dataOut, aborted } = context;
+  const { cdb, unit, dataOut, aborted, changed } = context;
   const medium = unit.medium as Medium;
   const offset = block * unit.blockBytes;
   const length = dataOut.length / 2;
@@ -47,7 +47,9 @@ async function compareAndWrite(context: CommandContext, block: number): Promise<
     await medium.device.readInto(found, offset);
     const at = firstDifference(found, expected);
     if (at !== undefined) return check({ ...SENSE.miscompareDuringVerify, information: at });
-    if (!aborted()) await medium.device.writeFrom(dataOut.subarray(length), offset);
+    if (aborted()) return GOOD;
+    await medium.device.writeFrom(dataOut.subarray(length), offset);
+    changed(length);
     return GOOD;
   });
   const durable = (cdb.getUint8(1) & FUA) !== 0 || !unit.modes.writeCache;

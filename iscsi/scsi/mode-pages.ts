@@ -30,10 +30,10 @@ export const MODE_PAGES: ReadonlyMap<number, ModePage> = new Map<number, ModePag
   // Caching: reads are cached.
   [0x08, { body: new Uint8Array(18), bits: [{ setting: 'writeCache', byte: 0, mask: 0x04 }] }],
   [
-    // Control: commands may be reordered.
+    // Control: each session has a task set of its own (TST); SIMPLE commands may be reordered.
     0x0a,
     {
-      body: Uint8Array.of(0, 0x10, 0, 0, 0, 0, 0xff, 0xff, 0, 0),
+      body: Uint8Array.of(0x20, 0x10, 0, 0, 0, 0, 0xff, 0xff, 0, 0),
       bits: [
         { setting: 'descriptorSense', byte: 0, mask: 0x04 },
         { setting: 'softwareWriteProtect', byte: 2, mask: 0x08 },

@@ -7,6 +7,7 @@ export class Nexus {
   readonly initiatorName: string;
   readonly isid: string;
   readonly #attentions: Sense[] = [];
+  #deferred: Sense | undefined;
 
   constructor(initiatorName: string, isid: string) {
     this.initiatorName = initiatorName;
@@ -18,8 +19,9 @@ export class Nexus {
     return `${this.initiatorName},i,0x${this.isid}`;
   }
 
-  get hasAttention(): boolean {
-    return this.#attentions.length > 0;
+  /** A unit attention or a deferred error is waiting to be told. */
+  get hasNews(): boolean {
+    return this.#attentions.length > 0 || this.#deferred !== undefined;
   }
 
   /** Queues a unit attention, once. */
@@ -33,5 +35,17 @@ export class Nexus {
   /** The oldest unit attention, which is thereby told. */
   takeAttention(): Sense | undefined {
     return this.#attentions.shift();
+  }
+
+  /** Keeps what went wrong after its command was answered; the first is kept. SPC-4 section 4.5.7. */
+  defer(sense: Sense): void {
+    this.#deferred ??= { ...sense, deferred: true };
+  }
+
+  /** The deferred error, which is thereby told. */
+  takeDeferred(): Sense | undefined {
+    const deferred = this.#deferred;
+    this.#deferred = undefined;
+    return deferred;
   }
 }

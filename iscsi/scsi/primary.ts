@@ -12,7 +12,7 @@ export const TEST_UNIT_READY: ScsiCommand = {
   run: () => GOOD,
 };
 
-/** Hands over a waiting unit attention, as SPC-4 section 6.39 wants. */
+/** Hands over a deferred error or a waiting unit attention, as SPC-4 section 6.39 wants. */
 export const REQUEST_SENSE: ScsiCommand = {
   name: 'REQUEST SENSE',
   opcode: 0x03,
@@ -20,7 +20,7 @@ export const REQUEST_SENSE: ScsiCommand = {
   ignoresUnitAttention: true,
   reservationRule: 'always',
   run({ cdb, nexus }) {
-    const sense = nexus.takeAttention() ?? SENSE.none;
+    const sense = nexus.takeDeferred() ?? nexus.takeAttention() ?? SENSE.none;
     const encode = (cdb.getUint8(1) & 1) === 0 ? encodeSense : encodeDescriptorSense;
     return parameterData(encode(sense), cdb.getUint8(4));
   },

@@ -4,6 +4,8 @@ export interface Sense {
   readonly key: number;
   readonly asc: number;
   readonly ascq: number;
+  /** Of a command that was answered before. SPC-4 section 4.5.7. */
+  readonly deferred?: true;
   /** Usually the logical block address that failed. */
   readonly information?: number;
   /** The byte (and highest bit) of the CDB that is wrong. */
@@ -66,14 +68,14 @@ const MAX_FIXED_INFORMATION = 0xffffffff;
 export function encodeSense(sense: Sense): Uint8Array {
   const bytes = new Uint8Array(FIXED_BYTES);
   const view = new DataView(bytes.buffer);
-  bytes[0] = 0x70;
+  bytes[0] = sense.deferred === true ? 0x71 : 0x70;
   bytes[2] = sense.key;
   bytes[7] = FIXED_BYTES - 8;
   bytes[12] = sense.asc;
   bytes[13] = sense.ascq;
   // The field has 32 bits; an address beyond them is left out rather than cut.
   if (sense.information !== undefined && sense.information <= MAX_FIXED_INFORMATION) {
-    bytes[0] = 0xf0;
+    bytes[0] |= 0x80;
     view.setUint32(3, sense.information);
   }
   if (sense.cdbField !== undefined) setFieldPointer(view, 15, sense.cdbField);
@@ -86,7 +88,7 @@ export function encodeDescriptorSense(sense: Sense): Uint8Array {
   const fieldBytes = sense.cdbField === undefined ? 0 : KEY_SPECIFIC_BYTES;
   const bytes = new Uint8Array(8 + informationBytes + fieldBytes);
   const view = new DataView(bytes.buffer);
-  bytes.set([0x72, sense.key, sense.asc, sense.ascq]);
+  bytes.set([sense.deferred === true ? 0x73 : 0x72, sense.key, sense.asc, sense.ascq]);
   bytes[7] = bytes.length - 8;
   if (sense.information !== undefined) {
     bytes.set([0x00, INFORMATION_BYTES - 2, 0x80], 8);

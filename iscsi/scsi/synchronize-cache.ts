@@ -1,5 +1,7 @@
 /** SYNCHRONIZE CACHE. SBC-3 sections 5.30 and 5.31. */
+import { asRestoreError } from '../../core/index.ts';
 import { check, GOOD, type ScsiCommand } from './command.ts';
+import { outcomeOfError } from './error-sense.ts';
 import { type CdbSize, isInside, RANGE_OF_CDB } from './range.ts';
 import { SENSE } from './sense.ts';
 
@@ -16,14 +18,18 @@ function synchronize(size: CdbSize, opcode: number, usage: string): ScsiCommand 
     name: `SYNCHRONIZE CACHE(${size})`,
     opcode,
     usage,
-    run({ cdb, unit, report }) {
+    run({ cdb, unit, nexus, report }) {
       if (!isInside(unit, RANGE_OF_CDB[size](cdb))) return check(SENSE.lbaOutOfRange);
       const { medium } = unit;
       if (medium === undefined || medium.clean) return GOOD;
       const flushed = medium.flush();
       if ((cdb.getUint8(1) & IMMED) === 0) return flushed.then(() => GOOD);
-      // Nobody waits for it: a failure is logged, and what was written stays to be flushed again.
-      flushed.catch(report);
+      // Nobody waits for it: a failure is told later, and what was written stays to be flushed again.
+      flushed.catch((error: unknown) => {
+        report(error);
+        const outcome = outcomeOfError(asRestoreError(error, 'the disk cannot be flushed'));
+        nexus.defer(outcome.kind === 'check' ? outcome.sense : SENSE.internalTargetFailure);
+      });
       return GOOD;
     },
   };

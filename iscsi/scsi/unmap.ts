@@ -1,5 +1,13 @@
 /** UNMAP: ranges that read as zeros from now on. SBC-3 section 5.28. */
-import { check, GOOD, invalidField, type ScsiCommand, type ScsiOutcome, u64 } from './command.ts';
+import {
+  check,
+  type CommandContext,
+  GOOD,
+  invalidField,
+  type ScsiCommand,
+  type ScsiOutcome,
+  u64,
+} from './command.ts';
 import { MAX_UNMAP_DESCRIPTORS, maxUnmapBlocks } from './limits-of-unit.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import type { Medium } from './medium.ts';
@@ -21,13 +29,14 @@ export const UNMAP: ScsiCommand = {
   usage: '42 01 00000000 00 ffff 00',
   writesMedium: true,
   dataOutBytes: (cdb) => cdb.getUint16(7),
-  run({ cdb, unit, dataOut, aborted }) {
+  run(context) {
+    const { cdb, unit, dataOut } = context;
     if ((cdb.getUint8(1) & ANCHOR) !== 0) return invalidField(1, 0);
     if (cdb.getUint16(7) === 0) return GOOD;
     if (dataOut.length < HEADER_BYTES) return check(SENSE.parameterListLength);
     // All are checked before any is touched.
     const extents = readExtents(dataOut, unit);
-    return 'kind' in extents ? extents : discardAll(unit, extents, aborted);
+    return 'kind' in extents ? extents : discardAll(context, extents);
   },
 };
 
@@ -50,14 +59,15 @@ function readExtents(list: Uint8Array, unit: LogicalUnit): readonly Extent[] | S
 }
 
 async function discardAll(
-  unit: LogicalUnit,
+  { unit, aborted, changed }: CommandContext,
   extents: readonly Extent[],
-  aborted: () => boolean,
 ): Promise<ScsiOutcome> {
   const medium = unit.medium as Medium;
   for (const { block, count } of extents) {
     if (aborted()) break;
-    if (count > 0) await medium.discard(block * unit.blockBytes, count * unit.blockBytes);
+    if (count === 0) continue;
+    await medium.discard(block * unit.blockBytes, count * unit.blockBytes);
+    changed(count * unit.blockBytes);
   }
   if (!unit.modes.writeCache) await medium.flush();
   return GOOD;

@@ -66,18 +66,22 @@ function sameTrouble({ cdb, unit }: CommandContext, range: BlockRange): ScsiOutc
 
 /** In steps, so that others get their turn and an abort ends it. */
 async function fill(
-  { unit, aborted }: CommandContext,
+  { unit, aborted, changed }: CommandContext,
   range: BlockRange,
   pattern: Uint8Array | undefined,
 ): Promise<ScsiOutcome> {
   const medium = unit.medium as Medium;
   const start = range.block * unit.blockBytes;
   const length = range.count * unit.blockBytes;
-  if (pattern === undefined) await medium.discard(start, length);
-  else {
+  if (pattern === undefined) {
+    await medium.discard(start, length);
+    changed(length);
+  } else {
     const step = repeated(pattern, Math.min(STEP_BYTES, length));
     for (let done = 0; done < length && !aborted(); done += step.length) {
-      await medium.write(step.subarray(0, Math.min(step.length, length - done)), start + done);
+      const piece = step.subarray(0, Math.min(step.length, length - done));
+      await medium.write(piece, start + done);
+      changed(piece.length);
     }
   }
   if (!unit.modes.writeCache) await medium.flush();

@@ -8,6 +8,8 @@ export interface ScsiTask {
   /** Initiator task tag. */
   readonly tag: number;
   readonly immediate: boolean;
+  /** RFC 7143 section 11.3.1. */
+  readonly attribute: number;
   readonly cdb: DataView;
   /** Expected data transfer length for reads; 0 when the initiator expects no data. */
   readonly readBytes: number;
@@ -39,11 +41,14 @@ export interface ScsiTask {
   /** Memory taken for data that were asked for. */
   holdsMemory: boolean;
   memoryBytes: number;
+  /** What it changed on the medium, other than by `write`. */
+  changedBytes: number;
 }
 
 export function makeTask(
   tag: number,
   immediate: boolean,
+  attribute: number,
   cdb: DataView,
   readBytes: number,
   writeBytes: number,
@@ -52,6 +57,7 @@ export function makeTask(
   return {
     tag,
     immediate,
+    attribute,
     cdb,
     readBytes,
     writeBytes,
@@ -71,5 +77,6 @@ export function makeTask(
     retries: 0,
     holdsMemory: false,
     memoryBytes: 0,
+    changedBytes: 0,
   };
 }

@@ -7,7 +7,6 @@ import {
   isImmediate,
   REJECT_REASON,
   RESERVED_TAG,
-  TARGET,
 } from '../protocol/bhs.ts';
 import {
   check,
@@ -21,16 +20,17 @@ import {
 } from '../scsi/command.ts';
 import { findCommand, isCommand, obstacle, runCommand } from '../scsi/command-set.ts';
 import type { Nexus } from '../scsi/nexus.ts';
-import { encodeDescriptorSense, encodeSense, SENSE, type Sense } from '../scsi/sense.ts';
+import { SENSE, type Sense } from '../scsi/sense.ts';
 import type { CommandSequence } from './command-sequence.ts';
 import { CollectedData } from './collected-data.ts';
 import { DataIn } from './data-in.ts';
 import { DataOutTransfer } from './data-out.ts';
 import { MediumWrite } from './medium-write.ts';
-import { residualFlag, residualOf } from './residual.ts';
 import { lunIsZero, outcomeOfWrongLun } from './wrong-lun.ts';
 import { makeTask, type ScsiTask } from './scsi-task.ts';
 import type { TaskHost } from './task-host.ts';
+import { TaskOrder } from './task-order.ts';
+import { sendR2t, sendResponse } from './task-pdus.ts';
 
 /** What a session gives its tasks. */
 export interface TaskSession extends Omit<TaskHost, 'respond' | 'finish'> {
@@ -46,12 +46,14 @@ export interface TaskSession extends Omit<TaskHost, 'respond' | 'finish'> {
 const NOTHING = new Uint8Array(0);
 const CDB_BYTES = 16;
 const CDB_AT = 32;
+const ATTRIBUTE_BITS = 0x07;
 const MAX_LOGGED_FAILURES = 20;
 
 export class ScsiTasks {
   readonly #session: TaskSession;
   readonly #dataIn: DataIn;
   readonly #tasks = new Map<number, ScsiTask>();
+  readonly #order: TaskOrder;
   /** Tasks whose next burst waits until others have given their memory back. */
   readonly #waitingToSolicit: ScsiTask[] = [];
   /** What aborted tasks have begun to change on the medium. */
@@ -62,6 +64,11 @@ export class ScsiTasks {
 
   constructor(session: TaskSession) {
     this.#session = session;
+    this.#order = new TaskOrder(
+      session.budget,
+      session.parameters.firstBurstLengthBytes,
+      (task, pdus) => this.#resume(task, pdus),
+    );
     this.#dataIn = new DataIn({
       ...session,
       respond: (task, status, sense) => this.#respond(task, status, sense),
@@ -100,21 +107,37 @@ export class ScsiTasks {
     const task = makeTask(
       tag,
       isImmediate(pdu),
+      flags & ATTRIBUTE_BITS,
       cdb,
       (flags & FLAG.read) !== 0 && !writes ? expectedBytes : 0,
       writes ? expectedBytes : 0,
       isCommand(found) ? found : undefined,
     );
     if (!task.immediate) this.#session.sequence.begin();
-    task.verdict = this.#judge(task, isCommand(found) ? undefined : found, lunIsZero(pdu));
+    if (this.#order.enter(task, pdu)) this.#begin(task, pdu);
+    else this.#tasks.set(tag, task);
+  }
+
+  #begin(task: ScsiTask, pdu: IncomingPdu): void {
+    const flags = Bhs.flags(pdu.view, pdu.at);
+    const writes = (flags & FLAG.write) !== 0;
+    task.verdict = this.#judge(task, lunIsZero(pdu));
     const takesData = writes || wantsData(task.command);
     if (takesData) this.#receive(task, pdu, !writes || (flags & FLAG.final) !== 0);
     else this.#run(task, NOTHING);
   }
 
+  /** What a task was kept from, in the order in which it came. */
+  #resume(task: ScsiTask, [command, ...data]: readonly IncomingPdu[]): void {
+    if (command !== undefined) this.#begin(task, command);
+    for (const pdu of data) this.onDataOut(pdu);
+    this.#session.flushSoon();
+  }
+
   onDataOut(pdu: IncomingPdu): void {
     const { view, at } = pdu;
     const task = this.#tasks.get(Bhs.initiatorTaskTag(view, at));
+    if (task !== undefined && this.#order.hold(task, pdu)) return;
     // Data of a task that was aborted may still be on their way: they are dropped.
     if (task?.transfer === undefined) return;
     task.transfer.dataOut({
@@ -152,13 +175,12 @@ export class ScsiTasks {
   }
 
   /** The answer that is certain before the command runs, if any. */
-  #judge(
-    task: ScsiTask,
-    unknown: ScsiOutcome | undefined,
-    lunIsThere: boolean,
-  ): ScsiOutcome | undefined {
+  #judge(task: ScsiTask, lunIsThere: boolean): ScsiOutcome | undefined {
     if (!lunIsThere) return outcomeOfWrongLun(task);
-    if (task.command === undefined) return unknown;
+    if (task.command === undefined) {
+      const found = findCommand(task.cdb);
+      return isCommand(found) ? undefined : found;
+    }
     const { unit, nexus } = this.#session;
     return obstacle(task.command, { unit, nexus, cdb: task.cdb });
   }
@@ -264,18 +286,7 @@ export class ScsiTasks {
 
   #sendR2t(task: ScsiTask, transfer: DataOutTransfer): void {
     this.#lastTransferTag = (this.#lastTransferTag + 1) % RESERVED_TAG;
-    const asked = transfer.solicit(this.#lastTransferTag);
-    const { writer } = this.#session;
-    const at = writer.begin(TARGET.r2t, 0);
-    const view = writer.view;
-    view.setUint32(at + 16, task.tag);
-    view.setUint32(at + 20, asked.targetTransferTag);
-    this.#session.stamp(view, at, false);
-    view.setUint32(at + 36, asked.sequence);
-    view.setUint32(at + 40, asked.offsetBytes);
-    view.setUint32(at + 44, asked.lengthBytes);
-    writer.end();
-    task.dataPdus += 1;
+    sendR2t(this.#session, task, transfer.solicit(this.#lastTransferTag));
   }
 
   #run(task: ScsiTask, dataOut: Uint8Array): void {
@@ -298,6 +309,9 @@ export class ScsiTasks {
       maxTransferBytes: limits.maxTransferBytes,
       report: (error) => logger.error({ err: error, command: command.name }, 'a command failed'),
       aborted: () => task.over,
+      changed: (bytes) => {
+        task.changedBytes += bytes;
+      },
       abortTasksOf: (ports) => this.#session.abortTasksOf(ports),
     };
   }
@@ -333,24 +347,7 @@ export class ScsiTasks {
   #respond(task: ScsiTask, status: ScsiStatus, sense?: Sense): void {
     task.leftBytes = 0;
     this.#finish(task);
-    const encode = this.#session.unit.modes.descriptorSense ? encodeDescriptorSense : encodeSense;
-    const encoded = sense === undefined ? NOTHING : encode(sense);
-    const data = new Uint8Array(encoded.length === 0 ? 0 : encoded.length + 2);
-    if (encoded.length > 0) {
-      data[1] = encoded.length;
-      data.set(encoded, 2);
-    }
-    const { writer } = this.#session;
-    const at = writer.begin(TARGET.scsiResponse, data.length);
-    const view = writer.view;
-    const residual = residualOf(task, status, sense);
-    view.setUint8(at + 1, FLAG.final | residualFlag(residual));
-    view.setUint8(at + 3, status);
-    view.setUint32(at + 16, task.tag);
-    this.#session.stamp(view, at, true);
-    view.setUint32(at + 36, task.dataPdus);
-    view.setUint32(at + 44, Math.abs(residual));
-    writer.end(data);
+    sendResponse(this.#session, task, status, sense);
   }
 
   /** Takes a task off the list: exactly once, whether it is answered or aborted. */
@@ -360,6 +357,7 @@ export class ScsiTasks {
     this.#tasks.delete(task.tag);
     if (!task.immediate) this.#session.sequence.end();
     this.#session.count(task);
+    this.#order.leave(task);
     task.write?.stop();
     if (task.running === undefined) task.collected?.release();
     if (!task.holdsMemory) return;

@@ -255,7 +255,8 @@ export class Session implements ConnectionPhase {
   #count(live: LiveExport, task: ScsiTask): void {
     // The last PDU is counted before it is built, so what is left goes with it.
     const bytes = task.sentBytes + task.leftBytes;
-    const written = task.write === undefined ? 0 : (task.transfer?.usedBytes ?? 0);
+    const streamed = task.write === undefined ? 0 : (task.transfer?.usedBytes ?? 0);
+    const written = streamed + task.changedBytes;
     this.commands += 1;
     this.bytesRead += bytes;
     this.bytesWritten += written;

@@ -31,7 +31,8 @@ const FUNCTIONS: ReadonlyMap<number, { readonly onUnit: boolean; readonly run: T
   new Map([
     [TASK_FUNCTION.abortTask, { onUnit: true, run: abortTask }],
     [TASK_FUNCTION.abortTaskSet, { onUnit: true, run: abortTaskSet }],
-    [TASK_FUNCTION.clearTaskSet, { onUnit: true, run: resetUnit }],
+    // Each session has a task set of its own: SAM-5 section 7.4.
+    [TASK_FUNCTION.clearTaskSet, { onUnit: true, run: abortTaskSet }],
     [TASK_FUNCTION.logicalUnitReset, { onUnit: true, run: resetUnit }],
     [TASK_FUNCTION.targetWarmReset, { onUnit: false, run: resetUnit }],
     [TASK_FUNCTION.targetColdReset, { onUnit: false, run: coldReset }],

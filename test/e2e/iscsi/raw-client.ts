@@ -32,6 +32,8 @@ export interface CommandOptions {
   /** Instead of the next number. */
   readonly cmdSn?: number;
   readonly tag?: number;
+  /** Task attribute: 0 untagged, 1 simple, 2 ordered, 3 head of queue. */
+  readonly attribute?: number;
 }
 
 export interface CommandResult {
@@ -171,7 +173,7 @@ export class RawClient {
     const direction =
       (options.readBytes === undefined ? 0 : 0x40) | (options.writeBytes === undefined ? 0 : 0x20);
     bhs[0] = 0x01;
-    bhs[1] = final | direction;
+    bhs[1] = final | direction | (options.attribute ?? 0);
     bhs[9] = options.lun ?? 0;
     bhs.writeUInt32BE(tag, 16);
     bhs.writeUInt32BE(options.writeBytes ?? options.readBytes ?? 0, 20);

@@ -19,6 +19,8 @@ export const CHANGE_OPCODES: readonly number[] = [
   0x0a, 0x15, 0x2a, 0x2a, 0x2a, 0x2a, 0x2a, 0x2a, 0x2e, 0x35, 0x41, 0x42, 0x42, 0x42, 0x4d, 0x55,
   0x5e, 0x5f, 0x89, 0x8a, 0x8a, 0x8a, 0x8a, 0x8a, 0x8a, 0x8b, 0x8e, 0x91, 0x93, 0x93, 0xaa, 0xae,
 ];
+/** Untagged, SIMPLE, ORDERED, HEAD OF QUEUE. */
+const ATTRIBUTES = [0, 1, 1, 1, 2, 3];
 const TEXTS = [
   'SendTargets=All\0',
   'SendTargets=\0',
@@ -59,7 +61,11 @@ function wellFormed(
   const bhs = Buffer.alloc(BHS_BYTES);
   const opcode = random() < commandShare ? 0x01 : pick(random, INITIATOR_OPCODES);
   bhs[0] = opcode | (random() < 0.2 ? 0x40 : 0);
-  bhs[1] = 0x80 | (opcode === 0x01 ? pick(random, [0x40, 0x20, 0x00]) : byte(random) & 0x0f);
+  bhs[1] =
+    0x80 |
+    (opcode === 0x01
+      ? pick(random, [0x40, 0x20, 0x00]) | pick(random, ATTRIBUTES)
+      : byte(random) & 0x0f);
   bhs.writeUInt32BE(tag, 16);
   bhs.writeUInt32BE(random() < 0.5 ? 4096 : 0xffffffff, 20);
   bhs.writeUInt32BE(cmdSn, 24);
@@ -71,7 +77,7 @@ function wellFormed(
     if (parameters !== undefined && random() < 0.8) {
       parameters.cdb.copy(bhs, 33);
       data = parameters.data;
-      bhs[1] = 0xa0;
+      bhs[1] = 0xa0 | pick(random, ATTRIBUTES);
       bhs.writeUInt32BE(data.length, 20);
     } else if (random() < 0.3) data = Buffer.alloc(Math.floor(random() * 2048), byte(random));
   } else if (opcode === 0x04) data = Buffer.from(pick(random, TEXTS), 'latin1');
