@@ -7,7 +7,7 @@ import {
   type Listing,
   listMounted,
   missingForNtfs,
-  NTFS_DAMAGES,
+  type NTFS_DAMAGES,
   ntfsDamaged,
   withNtfsMounted,
 } from '../fixtures/file-systems/index.ts';
