@@ -87,9 +87,9 @@ export function everySecondBlock(root: string, blockSize: number, count: number)
 export function unwrittenOverData(root: string): void {
   const at = (name: string): string => path.join(root, name);
   writeFileSync(at('old'), Buffer.alloc(8 * MIB, 0xa5));
-  execFileSync('sync');
+  execFileSync('sync', ['-f', root]);
   execFileSync('rm', [at('old')]);
-  execFileSync('sync');
+  execFileSync('sync', ['-f', root]);
   execFileSync('fallocate', ['-l', String(20 * MIB), at('unwritten')]);
   const file = openSync(at('unwritten'), 'r+');
   writeSync(file, 'in the middle', 5 * MIB + 1000);

@@ -1,6 +1,6 @@
 /** ext2, ext3 and ext4 as our driver reads them, and as the kernel does. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, openSync, writeSync, closeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, statfsSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fileSystemSuite } from '../conformance/file-system-suite.ts';
@@ -13,6 +13,7 @@ import {
 } from '../fixtures/file-systems/ext.ts';
 import { type Listing, listFileSystem, listMounted } from '../fixtures/file-systems/index.ts';
 import { LoopDevice } from '../fixtures/loop-device.ts';
+import { run } from '../fixtures/tools/index.ts';
 import {
   attributed,
   everyKind,
@@ -140,14 +141,24 @@ describe('ext against the kernel', () => {
   beforeEach((context) => context.skip(reason !== undefined, reason));
 
   it.each(Object.entries(RECIPES))('reads alike: %s', async (name, recipe) => {
-    const image = await makeExt(folder, name, recipe);
+    const mkfs = ['-L', 'ext-label', ...recipe.mkfs];
+    const image = await makeExt(folder, name, { ...recipe, mkfs });
     if (name.includes('another UUID')) execFileSync('tune2fs', ['-U', 'random', image]);
-    const [ours, health] = await withExtOpened(image, async (fileSystem) => [
-      await listFileSystem(fileSystem),
-      fileSystem.health,
-    ]);
-    expect(health).toEqual({ state: 'clean', findings: [], omitted: 0 });
-    expectSame(ours, await withExtMounted(image, 'loop,ro', listMounted));
+    const { stdout } = await run('blkid', ['-p', '-o', 'export', image]);
+    const ours = await withExtOpened(image, async (fileSystem) => {
+      expect(stdout).toContain(`TYPE=${fileSystem.type}\n`);
+      expect(stdout).toContain(`UUID=${fileSystem.uuid}\n`);
+      expect(stdout).toContain(`LABEL=${fileSystem.label}\n`);
+      const listing = await listFileSystem(fileSystem);
+      expect(fileSystem.health).toEqual({ state: 'clean', findings: [], omitted: 0 });
+      return { listing, freeBytes: fileSystem.space.freeBytes };
+    });
+    const theirs = await withExtMounted(image, 'loop,ro', (root) => {
+      const { bfree, bsize } = statfsSync(root);
+      return { listing: listMounted(root), freeBytes: bfree * bsize };
+    });
+    expectSame(ours.listing, theirs.listing);
+    expect(ours.freeBytes).toBe(theirs.freeBytes);
     await removeFolder(image);
   });
 
@@ -233,7 +244,7 @@ describe('ext against the kernel', () => {
     await withExtMounted(image, 'loop', (root) => {
       const opened = openSync(path.join(root, 'size-100000'), 'r');
       execFileSync('rm', [path.join(root, 'size-100000')]);
-      execFileSync('sync');
+      execFileSync('sync', ['-f', root]);
       execFileSync('xfs_io', ['-x', '-c', 'shutdown -f', root]);
       execFileSync('cp', [image, crashed]);
       closeSync(opened);

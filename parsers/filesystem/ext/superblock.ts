@@ -250,8 +250,7 @@ function geometryOf(
     clusterSize,
     blockCount,
     freeBlockCount:
-      (SuperBlock.s_free_blocks_count_lo(view) + high(SuperBlock.s_free_blocks_count_hi(view))) *
-      (clusterSize / blockSize),
+      SuperBlock.s_free_blocks_count_lo(view) + high(SuperBlock.s_free_blocks_count_hi(view)),
     ...layoutOfGroups,
     ...inodesOf(view, offset, { blockSize, dynamic, groupCount: layoutOfGroups.groupCount }),
     descriptorSize: descriptorSizeOf(view, offset, wide, blockSize),
