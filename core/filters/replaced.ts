@@ -119,7 +119,7 @@ class Replaced implements SparseSource {
       at = stop;
       if (at >= end) return;
       const blockEnd = Math.min(end, (block + 1) * this.#blockBytes);
-      yield { at, length: blockEnd - at, by: this.#blocks.get(block) as Replacement };
+      yield { at, length: blockEnd - at, by: this.#blocks.get(block) };
       at = blockEnd;
       index += 1;
     }

@@ -1,10 +1,8 @@
 import { gunzipSync } from 'node:zlib';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { BytesSource, isRestoreError } from '../../core/index.ts';
-import { continueCrc32c } from '../../parsers/filesystem/ext/checksum.ts';
+import { BytesSource, crc32c, isRestoreError } from '../../core/index.ts';
 import { openFileSystem } from '../../parsers/index.ts';
-import { replayBytes } from '../fixtures/file-systems/ext-replay.ts';
 import { readAll } from '../fixtures/file-systems/index.ts';
 import { seededRandom } from '../fixtures/random.ts';
 
@@ -41,10 +39,9 @@ describe.each(IMAGES)(`damaged journals: %s, seed ${SEED}`, (name) => {
 
 async function outcome(image: Buffer, where: string): Promise<string> {
   try {
-    const { health } = await replayBytes(image);
     const fileSystem = await openFileSystem(new BytesSource(image));
     await readAll(fileSystem, { contentBytes: 1024 * 1024, entries: 200 });
-    return health.health.state;
+    return fileSystem.health.state;
   } catch (error) {
     if (!isRestoreError(error)) throw new Error(where, { cause: error });
     return error.code;
@@ -90,6 +87,11 @@ function mutated(sound: Buffer, places: readonly number[], random: () => number)
   // Half of the fast commits with a sum that holds, or they would never be looked into.
   if (random() < 0.5) sealFast(image);
   return image;
+}
+
+/** Without the inversions before and after. */
+function continueCrc32c(sum: number, data: Uint8Array): number {
+  return ~crc32c(data, ~sum >>> 0) >>> 0;
 }
 
 const TAIL = 8;

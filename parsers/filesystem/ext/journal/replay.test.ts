@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { comparable, replayBytes } from '../../../../test/fixtures/file-systems/ext-replay.ts';
+import { comparable } from '../../../../test/fixtures/file-systems/ext-replay.ts';
 import { type ListedFile, listFileSystem } from '../../../../test/fixtures/file-systems/index.ts';
 import { BytesSource } from '../../../../core/index.ts';
 import { openFileSystem } from '../../open.ts';
+import { replayBytes } from './replay-bytes.fixture.ts';
 
 const FOLDER = new URL('../../../../test/fixtures/file-systems/dirty/', import.meta.url);
 
