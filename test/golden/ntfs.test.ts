@@ -1,6 +1,6 @@
 /** NTFS volumes of every hard kind, held against ntfs-3g's mount of the same volume. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type FileSystem, isRestoreError } from '../../core/index.ts';
@@ -16,7 +16,9 @@ import {
   type NtfsFixtureName,
   withNtfsMounted,
 } from '../fixtures/file-systems/index.ts';
-import { NtfsScratch } from '../fixtures/file-systems/ntfs-scratch.ts';
+import { NtfsScratch, recordWords } from '../fixtures/file-systems/ntfs-scratch.ts';
+import { editStructure, recordAt } from '../fixtures/file-systems/ntfs-patch.ts';
+import { makeNtfsVolume } from '../fixtures/file-systems/ntfs-volume.ts';
 import { run } from '../fixtures/tools/index.ts';
 import { nodeFiles } from './image-support.ts';
 import {
@@ -35,6 +37,7 @@ const APART: readonly NtfsFixtureName[] = ['reparse points', 'WSL files', 'times
 const WHOLE = (Object.keys(NTFS_FIXTURES) as NtfsFixtureName[]).filter(
   (name) => !APART.includes(name),
 );
+const ROOT_RECORD = 5;
 /** Counts a file's names without the short one, as Windows does. */
 const MOUNT = ['ro', 'posix_nlink'];
 
@@ -69,6 +72,16 @@ describe(`NTFS as ntfs-3g reads it${suffix}`, () => {
       listMounted,
     );
     expect(theirs.size).toBeGreaterThan(1);
+    expect(comparable(ours)).toEqual(comparable(theirs));
+  });
+
+  it('an MFT in pieces, whose map is in an attribute list', { timeout: 120_000 }, async () => {
+    const file = scratch.file('pieces');
+    await makeNtfsVolume(file, { sizeBytes: 16 * 1024 * 1024, format: ['-c', '512'] }, scatterMft);
+    expect(await recordWords(file, 0)).toMatch(/^\$ATTRIBUTE_LIST Attribute Values/m);
+    const theirs = await withNtfsMounted(file, MOUNT, listMounted);
+    const ours = await withVolume(file, listFileSystem);
+    expect(theirs.size).toBeGreaterThan(PIECES_NEW_FILES);
     expect(comparable(ours)).toEqual(comparable(theirs));
   });
 
@@ -258,6 +271,42 @@ describe(`NTFS by its own rules${suffix}`, () => {
     });
   });
 
+  it('finds exact names alone in a directory marked case-sensitive', async () => {
+    const file = scratch.file('case-sensitive');
+    const image = readFileSync(await scratch.image('names'));
+    editStructure(image, recordAt(image, ROOT_RECORD), (record) => {
+      const standard = record.readUInt16LE(20);
+      const value = standard + record.readUInt16LE(standard + 20);
+      record.writeUInt32LE(1, value + 40);
+    });
+    writeFileSync(file, image);
+    await withVolume(file, async (fileSystem) => {
+      expect(await fileSystem.lookup(fileSystem.root, 'File')).toBeDefined();
+      expect(await fileSystem.lookup(fileSystem.root, 'file')).toBeDefined();
+      expect(await fileSystem.lookup(fileSystem.root, 'fILE')).toBeUndefined();
+    });
+  });
+
+  it('refuses an encrypted file, and lists it', async () => {
+    const file = scratch.file('encrypted');
+    const image = readFileSync(await scratch.image('valid length'));
+    const number = await withVolume(await scratch.image('valid length'), async (fileSystem) => {
+      return (await fileSystem.stat(await nodeAt(fileSystem, 'allocated'))).fileNumber;
+    });
+    editStructure(image, recordAt(image, number), (record) => {
+      const data = record.indexOf(Buffer.from([0x80, 0, 0, 0]));
+      record.writeUInt16LE(0x4000, data + 12);
+    });
+    writeFileSync(file, image);
+    await withVolume(file, async (fileSystem) => {
+      const node = await nodeAt(fileSystem, 'allocated');
+      const { size, unreadable } = await fileSystem.stat(node);
+      expect({ size, unreadable }).toEqual({ size: 100_000, unreadable: 'it is encrypted (EFS)' });
+      const error = await fileSystem.open(node).catch((thrown: unknown) => thrown);
+      expect(isRestoreError(error, 'UNSUPPORTED')).toBe(true);
+    });
+  });
+
   it('tells owner and mode where WSL kept them', async () => {
     const file = await scratch.image('WSL files');
     await withVolume(file, async (fileSystem) => {
@@ -282,6 +331,27 @@ describe(`NTFS${suffix}`, () => {
     });
   }
 });
+
+const PIECES_NEW_FILES = 3500;
+
+/** Fills the volume, makes holes all over it, and has the MFT grow into them. */
+function scatterMft(mountPoint: string): void {
+  const block = Buffer.alloc(2048, 'x');
+  const names: string[] = [];
+  try {
+    for (;;) {
+      const name = path.join(mountPoint, `fill-${names.length}`);
+      writeFileSync(name, block);
+      names.push(name);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
+  for (let index = 0; index < names.length; index += 2) unlinkSync(names[index] as string);
+  for (let index = 0; index < PIECES_NEW_FILES; index += 1) {
+    writeFileSync(path.join(mountPoint, `new-${index}`), `small ${index}`);
+  }
+}
 
 /** Listing helpers open every file: those that cannot be opened are left out. */
 function readableOnly(fileSystem: FileSystem): FileSystem {
