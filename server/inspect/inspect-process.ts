@@ -17,9 +17,9 @@ import { giveUpStartRights } from './rights.ts';
 import { InspectSession } from './session.ts';
 
 const STANDARD_OUTPUT = 1;
-/** Of decoded blocks; file systems keep what they need a second time. */
-const CACHE_BYTES = 48 * 1024 * 1024;
-const PAGE_CACHE_BYTES = 16 * 1024 * 1024;
+/** Of decoded blocks: enough to read ahead. File systems keep what they need a second time. */
+const CACHE_BYTES = 16 * 1024 * 1024;
+const PAGE_CACHE_BYTES = 8 * 1024 * 1024;
 
 let opening: Promise<InspectSession> | undefined;
 /** One request at a time: their output must not mix. */

@@ -27,8 +27,12 @@ export interface InspectorOptions {
   readonly program?: string;
 }
 
-/** V8's heap; buffers come on top, and the watchdog counts all. */
-const HEAP_MEGABYTES = 320;
+/** V8's heap. With what comes on top, the watchdog ends the process first, and says why. */
+const HEAP_MEGABYTES = 420;
+/** A larger young generation is little faster here, and three times this much memory. */
+const YOUNG_MEGABYTES = 8;
+/** Of glibc's malloc: each one keeps what is freed for itself (mallopt(3)). */
+const MALLOC_ARENAS = '2';
 
 interface Waiting {
   readonly resolve: (outcome: InspectOutcome) => void;
@@ -161,12 +165,16 @@ function startProcess({ repository, output, program }: InspectorOptions): ChildP
     // To read and to add compiled code while it starts; given up before it reads anything else.
     ...(cache === undefined ? [] : [...readable(cache), `--allow-fs-write=${cache}`]),
     `--max-old-space-size=${HEAP_MEGABYTES}`,
+    `--max-semi-space-size=${YOUNG_MEGABYTES}`,
     '--disable-warning=ExperimentalWarning',
   ];
   return spawn(process.execPath, [...flags, file], {
     stdio: ['ignore', output, 'inherit', 'ipc'],
     serialization: 'advanced',
-    env: cache === undefined ? {} : { NODE_COMPILE_CACHE: cache },
+    env: {
+      MALLOC_ARENA_MAX: MALLOC_ARENAS,
+      ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
+    },
   });
 }
 

@@ -65,7 +65,7 @@ export class Watchdog {
   #stop(what: string, expected: string, found: string): void {
     this.reason = new RestoreError('LIMIT', `the inspector used up its ${what} and was ended`, {
       where: { expected, found },
-      hint: 'The volume is damaged or hostile, or far larger than usual. Export the disk instead.',
+      hint: 'The volume is damaged or hostile, or a directory is far larger than usual: `rehydrate find` needs the least. Or export the disk.',
     });
     this.stop();
     this.#end();
