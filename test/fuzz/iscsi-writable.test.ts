@@ -16,7 +16,7 @@ import { MEMORY_GROWTH_BYTES, memoryInUseBytes } from './iscsi/memory.ts';
 const SEED = Number(process.env['REHYDRATE_FUZZ_SEED'] ?? Date.now() % 2 ** 32);
 const PDUS = Number(process.env['REHYDRATE_FUZZ_ISCSI_PDUS'] ?? 25_000);
 const PARALLEL = 8;
-const TIMEOUT_MS = 60_000 + 2 * PDUS;
+const TIMEOUT_MS = 120_000 + 6 * PDUS;
 const DISK_BYTES = 8 * 1024 * 1024;
 const BLOCKS = DISK_BYTES / 512;
 /** Reservations that the attack makes shut it out; the export is opened anew after so many logins. */

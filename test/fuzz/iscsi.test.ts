@@ -21,7 +21,7 @@ import { MEMORY_GROWTH_BYTES, memoryInUseBytes } from './iscsi/memory.ts';
 const SEED = Number(process.env['REHYDRATE_FUZZ_SEED'] ?? Date.now() % 2 ** 32);
 const PDUS = Number(process.env['REHYDRATE_FUZZ_ISCSI_PDUS'] ?? 40_000);
 const PARALLEL = 8;
-const TIMEOUT_MS = 60_000 + 2 * PDUS;
+const TIMEOUT_MS = 120_000 + 6 * PDUS;
 const OPEN = 'iqn.2026-01.test:fuzzed';
 const GUARDED = 'iqn.2026-01.test:guarded';
 const VICTIMS = { open: OPEN, guarded: GUARDED, opcodes: READ_OPCODES, commandShare: 0.7, tags: 8 };
@@ -37,7 +37,8 @@ it(`survives ${PDUS} mutated PDUs, seed ${SEED}`, { timeout: TIMEOUT_MS }, async
       warn: ignore,
       error: (fields, message) => faults.push(`${message} ${JSON.stringify(fields)}`),
     },
-    limits: { initialR2T: false },
+    // Long enough for many PDUs and bursts; longer reads would mostly be time spent copying.
+    limits: { initialR2T: false, maxTransferBytes: 256 * 1024 },
     // Kept events would grow with the run, and look like a leak.
     onEvent: ignore,
   });

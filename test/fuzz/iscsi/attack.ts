@@ -19,6 +19,8 @@ export const CHANGE_OPCODES: readonly number[] = [
   0x0a, 0x15, 0x2a, 0x2a, 0x2a, 0x2a, 0x2a, 0x2a, 0x2e, 0x35, 0x41, 0x42, 0x42, 0x42, 0x4d, 0x55,
   0x5e, 0x5f, 0x89, 0x8a, 0x8a, 0x8a, 0x8a, 0x8a, 0x8a, 0x8b, 0x8e, 0x91, 0x93, 0x93, 0xaa, 0xae,
 ];
+/** Mostly large: small ones cost most of the time. */
+const PIECE_BYTES = [1_000_000, 1_000_000, 1_000_000, 4096, 4096, 4096, 100, 49];
 /** Untagged, SIMPLE, ORDERED, HEAD OF QUEUE. */
 const ATTRIBUTES = [0, 1, 1, 1, 2, 3];
 const TEXTS = [
@@ -229,7 +231,7 @@ async function sendLogins(
 
 /** In pieces of any size, so that headers are split everywhere. Returns how many bytes were sent. */
 async function sendSplit(client: RawClient, bytes: Buffer, random: Random): Promise<number> {
-  const pieceBytes = pick(random, [1_000_000, 4096, 100, 49]);
+  const pieceBytes = pick(random, PIECE_BYTES);
   let at = 0;
   for (; at < bytes.length && !client.ended; at += pieceBytes) {
     client.socket.write(bytes.subarray(at, at + pieceBytes));
