@@ -237,6 +237,9 @@ export class Lister {
       return await this.#parents;
     } catch (error) {
       this.#parents = undefined;
+      // Another caller's, who had begun it, is no reason for this one to end.
+      const isForeign = isRestoreError(error, 'CANCELLED') && signal?.aborted !== true;
+      if (isForeign) return this.#parentIndex(signal);
       throw error;
     }
   }

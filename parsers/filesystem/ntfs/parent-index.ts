@@ -29,19 +29,17 @@ export class ParentIndex {
   static async build(mft: Mft, budget: Budget, signal?: AbortSignal): Promise<ParentIndex> {
     const children = new Map<number, number[]>();
     const damage: RestoreError[] = [];
-    for await (const batch of mft.scan(signal)) {
-      budget.checkTime();
-      let added = 0;
-      for (const record of batch) {
-        try {
-          if (isRestoreError(record)) throw record;
-          added += addNames(children, record);
-        } catch (error) {
-          if (!isRestoreError(error, 'CORRUPT')) throw error;
-          if (damage.length < DAMAGE_KEPT_MAX) damage.push(error);
-        }
+    let heldBytes = 0;
+    try {
+      for await (const batch of mft.scan(signal)) {
+        budget.checkTime();
+        const bytes = addBatch(children, damage, batch) * CHILD_BYTES;
+        budget.hold(bytes);
+        heldBytes += bytes;
       }
-      budget.hold(added * CHILD_BYTES);
+    } catch (error) {
+      budget.release(heldBytes);
+      throw error;
     }
     return new ParentIndex(children, damage);
   }
@@ -53,6 +51,25 @@ export class ParentIndex {
 }
 
 const DAMAGE_KEPT_MAX = 100;
+
+/** How many names were added. */
+function addBatch(
+  children: Map<number, number[]>,
+  damage: RestoreError[],
+  batch: readonly (FileRecord | RestoreError)[],
+): number {
+  let added = 0;
+  for (const record of batch) {
+    try {
+      if (isRestoreError(record)) throw record;
+      added += addNames(children, record);
+    } catch (error) {
+      if (!isRestoreError(error, 'CORRUPT')) throw error;
+      if (damage.length < DAMAGE_KEPT_MAX) damage.push(error);
+    }
+  }
+  return added;
+}
 
 /** Names of a file with many lie in records that continue its own. */
 function addNames(children: Map<number, number[]>, record: FileRecord): number {

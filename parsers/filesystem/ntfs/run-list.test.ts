@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isRestoreError } from '../../../core/index.ts';
 import { decodeRuns, HOLE, type Run } from './run-list.ts';
