@@ -103,7 +103,9 @@ export function parseJournalSuper(
   if (length < 2 || length > available) throw bad('s_maxlen', `2 to ${available}`, length);
   const first = JournalSuper.s_first(view);
   const { last, fast } = areasOf(view, length, features.fastCommit);
-  if (first === 0 || first >= last) throw bad('s_first', `1 to ${last - 1}`, first);
+  // The kernel refuses a shorter log (`journal_reset`); no tool makes one.
+  const most = Math.min(last - 1, length + 1 - LOG_BLOCKS_MIN);
+  if (first === 0 || first > most) throw bad('s_first', `1 to ${most}`, first);
   const start = JournalSuper.s_start(view);
   if (start >= length) throw bad('s_start', `below ${length}`, start);
   return {
