@@ -57,6 +57,12 @@ interface PendingRead {
 
 type Waiter = (result: DecodeResult) => void;
 
+interface PendingBlock {
+  /** As the decoder was asked for it. */
+  readonly reference: BlockReference;
+  readonly waiters: Waiter[];
+}
+
 /**
  * The blocks of a repository by reference: proved, decoded, and cached by id, so that one block in
  * memory serves every disk and every restore point that shares it. Concurrent misses of one block
@@ -72,7 +78,7 @@ export class BlockStore {
   readonly #blocks: LRUCache<string, CachedBlock>;
   readonly #pages: LRUCache<string, Page>;
   readonly #pendingPages = new Map<string, Promise<DecodeResult>>();
-  readonly #pending = new Map<string, Waiter[]>();
+  readonly #pending = new Map<string, PendingBlock>();
   readonly #readsBeforeViews: number;
 
   constructor(decoder: BlockDecoder, options: BlockStoreOptions) {
@@ -122,7 +128,7 @@ export class BlockStore {
       }
     });
     if (parts.length === 0) resolve(undefined);
-    this.#start(missing);
+    this.#start(missing, false);
     return promise;
   }
 
@@ -132,7 +138,7 @@ export class BlockStore {
     for (const block of wanted) {
       if (!this.#blocks.has(keyOf(block.reference))) this.#join(block, missing, undefined);
     }
-    this.#start(missing);
+    this.#start(missing, true);
   }
 
   /**
@@ -186,15 +192,18 @@ export class BlockStore {
     const key = keyOf(reference);
     const running = this.#pending.get(key);
     if (running === undefined) {
-      this.#pending.set(key, waiter === undefined ? [] : [waiter]);
+      this.#pending.set(key, { reference, waiters: waiter === undefined ? [] : [waiter] });
       missing.push({ reference, plainBytes, isPage: false });
-    } else if (waiter !== undefined) running.push(waiter);
+    } else if (waiter !== undefined) {
+      if (running.waiters.length === 0) this.#decoder.hasten?.(running.reference);
+      running.waiters.push(waiter);
+    }
   }
 
-  #start(missing: readonly DecodeRequest[]): void {
+  #start(missing: readonly DecodeRequest[], isAhead: boolean): void {
     if (missing.length === 0) return;
     for (const batch of batchRequests(missing, BATCH_BLOCKS)) {
-      void this.#decoder.decode(batch).then((results) => {
+      void this.#decoder.decode(batch, isAhead).then((results) => {
         batch.forEach((request, index) => this.#arrived(request, results[index] as DecodeResult));
       });
     }
@@ -203,7 +212,7 @@ export class BlockStore {
   /** Copies a block to all who wait for it, before its memory can be given to another. */
   #arrived({ reference }: DecodeRequest, result: DecodeResult): void {
     const key = keyOf(reference);
-    const waiters = this.#pending.get(key) ?? [];
+    const waiters = this.#pending.get(key)?.waiters ?? [];
     this.#pending.delete(key);
     for (const waiter of waiters) waiter(result);
     if (!(result instanceof Uint8Array)) return;

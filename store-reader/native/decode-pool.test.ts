@@ -7,7 +7,9 @@ import { blockSourceSuite } from '../../test/conformance/block-source-suite.ts';
 import { randomBytes } from '../../test/fixtures/random.ts';
 import { Scratch, TestRepository } from '../../test/fixtures/repository.ts';
 import { resolveDisk } from '../resolve.ts';
+import { DecodePool } from './decode-pool.ts';
 import type { NativeDisk } from './disk.ts';
+import type { BlockReference } from './format.ts';
 import { NativeRepository, type OpenOptions } from './repository.ts';
 
 const BLOCK = 65_536;
@@ -120,6 +122,38 @@ describe('decoding threads', () => {
       expect(made.mock.calls.length).toBeGreaterThan(0);
       expect(made.mock.calls.length).toBeLessThan(60);
     } finally {
+      await repository.close();
+    }
+  });
+
+  it('serve what is waited for before what is only read ahead', async () => {
+    const { repository, disk } = await openCaptured(scratch, { threads: 1, cacheBytes: 1 });
+    const { location } = repository.backend;
+    const data = { location, repositoryId: repository.record.id, master: undefined };
+    const pool = new DecodePool({ ...data, checkIds: false }, 1, BLOCK);
+    try {
+      const stored = [...Array(20).keys(), ...Array.from({ length: 30 }, (_, index) => 30 + index)];
+      const order: string[] = [];
+      const read = async (block: number, isAhead: boolean): Promise<void> => {
+        const reference = (await disk.blockEntry(block)) as BlockReference;
+        const request = { reference, plainBytes: BLOCK, isPage: false };
+        await pool.decode([request], isAhead);
+        order.push(`${isAhead ? 'ahead' : 'wanted'} ${block}`);
+      };
+      const last = stored.at(-1) as number;
+      const hastened = (await disk.blockEntry(last)) as BlockReference;
+      const reads = stored.slice(1).map((block) => read(block, true));
+      reads.push(read(0, false));
+      // All have been asked for once their entries are known.
+      await readBytes(disk, 0, 512);
+      pool.hasten(hastened);
+      await Promise.all(reads);
+      const place = (what: string): number => order.indexOf(what);
+      expect(order).toHaveLength(stored.length);
+      expect(place('wanted 0')).toBeLessThan(30);
+      expect(place(`ahead ${last}`)).toBeLessThan(30);
+    } finally {
+      await pool.close();
       await repository.close();
     }
   });

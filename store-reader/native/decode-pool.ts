@@ -7,6 +7,7 @@ import {
   type DecodeWorkerData,
   SLOT_HEADER_BYTES,
 } from './decode-messages.ts';
+import type { BlockReference } from './format.ts';
 import { type Slot, SlotPool } from './slots.ts';
 
 interface Job {
@@ -40,7 +41,9 @@ const BLOCKS_UNDER_WAY = 8;
  */
 export class DecodePool implements BlockDecoder {
   readonly #workers: PoolWorker[] = [];
-  #waiting: Job[] = [];
+  readonly #waiting: Job[] = [];
+  /** Nobody waits for these yet. */
+  readonly #ahead: Job[] = [];
   readonly #data: DecodeWorkerData;
   readonly #blockBytes: number;
   /** Slots whose block is out, by their memory. */
@@ -55,15 +58,23 @@ export class DecodePool implements BlockDecoder {
     for (let index = 0; index < threads; index += 1) this.#start();
   }
 
-  decode(batch: readonly DecodeRequest[]): Promise<readonly DecodeResult[]> {
+  decode(batch: readonly DecodeRequest[], isAhead = false): Promise<readonly DecodeResult[]> {
     if (this.#closed) return Promise.resolve(batch.map(closed));
     if (batch.some(({ plainBytes }) => plainBytes > this.#blockBytes)) {
       return this.#decodePossible(batch);
     }
     return new Promise((resolve) => {
-      this.#waiting.push({ batch, results: [], left: batch.length, resolve });
+      const queue = isAhead ? this.#ahead : this.#waiting;
+      queue.push({ batch, results: [], left: batch.length, resolve });
       this.#dispatchSoon();
     });
+  }
+
+  hasten(reference: BlockReference): void {
+    const index = this.#ahead.findIndex(({ batch }) =>
+      batch.some((request) => request.reference === reference),
+    );
+    if (index >= 0) this.#waiting.push(...this.#ahead.splice(index, 1));
   }
 
   release(block: Uint8Array, reusable: boolean): void {
@@ -77,7 +88,8 @@ export class DecodePool implements BlockDecoder {
   async close(): Promise<void> {
     this.#closed = true;
     // What no worker has begun would otherwise wait for ever.
-    for (const { batch, resolve } of this.#waiting.splice(0)) resolve(batch.map(closed));
+    const unbegun = [...this.#waiting.splice(0), ...this.#ahead.splice(0)];
+    for (const { batch, resolve } of unbegun) resolve(batch.map(closed));
     await Promise.all(this.#workers.map(end));
   }
 
@@ -108,8 +120,17 @@ export class DecodePool implements BlockDecoder {
 
   #dispatch(): void {
     const work = new Map<PoolWorker, number[][]>();
+    this.#handOut(this.#waiting, work);
+    this.#handOut(this.#ahead, work);
+    for (const [{ thread, slots }, batches] of work) {
+      thread.ref();
+      thread.postMessage({ batches, ...slots.takeNews() });
+    }
+  }
+
+  #handOut(queue: Job[], work: Map<PoolWorker, number[][]>): void {
     let given = 0;
-    for (const job of this.#waiting) {
+    for (const job of queue) {
       const worker = this.#idlest();
       if (worker === undefined || worker.running.size >= BLOCKS_UNDER_WAY) break;
       const batches = work.get(worker) ?? [];
@@ -117,11 +138,7 @@ export class DecodePool implements BlockDecoder {
       batches.push(this.#assign(worker, job));
       given += 1;
     }
-    this.#waiting.splice(0, given);
-    for (const [{ thread, slots }, batches] of work) {
-      thread.ref();
-      thread.postMessage({ batches, ...slots.takeNews() });
-    }
+    queue.splice(0, given);
   }
 
   #assign({ slots, running }: PoolWorker, job: Job): number[] {

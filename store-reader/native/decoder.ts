@@ -19,8 +19,14 @@ export type DecodeResult = Uint8Array | RestoreError;
 
 /** Fetches, proves and decompresses blocks. */
 export interface BlockDecoder {
-  /** Requests that lie side by side in one pack, in ascending order. One result a request. */
-  decode(batch: readonly DecodeRequest[]): Promise<readonly DecodeResult[]>;
+  /**
+   * Requests that lie side by side in one pack, in ascending order. One result a request.
+   *
+   * @param isAhead nobody waits for them yet: what somebody waits for goes first.
+   */
+  decode(batch: readonly DecodeRequest[], isAhead?: boolean): Promise<readonly DecodeResult[]>;
+  /** Somebody waits now for a block that was asked for ahead. */
+  hasten?(reference: BlockReference): void;
   /**
    * Takes back the memory of a result, once. A result that is never given back stays whole.
    *
