@@ -83,12 +83,33 @@ export class Machine {
   async resolve(address: MachineAddress, options: ResolveOptions = {}): Promise<ResolvedPath> {
     const machine = (): Promise<Tree> => this.tree();
     const tree = address.disk === undefined ? await machine() : await this.#treeOf(address);
-    return await resolvePath(tree, address.path ?? '/', { machine, ...options });
+    const hidden = this.#hiddenBehind(address.disk);
+    if (tree.mounts.size === 0 && !tree.hasRoot) throw hidden ?? nothingKnown();
+    try {
+      return await resolvePath(tree, address.path ?? '/', { machine, ...options });
+    } catch (error) {
+      // Damage never reads as absence.
+      if (isRestoreError(error, 'NOT_FOUND') && hidden !== undefined) throw hidden;
+      throw error;
+    }
   }
 
   /** Closes the file systems; the disks stay their owner's. */
   async close(): Promise<void> {
     await Promise.all([...this.#handles.values()].map((kept) => kept.close()));
+  }
+
+  /** What keeps all volumes of a disk (of any, without one) from being seen. */
+  #hiddenBehind(disk: string | undefined): RestoreError | undefined {
+    const { disks } = this.volumes;
+    const named = disks.some(({ id }) => id === disk) ? disks.filter((d) => d.id === disk) : disks;
+    const damaged = named.find((d) => d.volumes.length === 0 && d.findings.length > 0);
+    if (damaged === undefined) return undefined;
+    const [finding] = damaged.findings;
+    const message = `the volumes of ${damaged.id} cannot be found: ${finding?.message ?? ''}`;
+    return new RestoreError('CORRUPT', message, {
+      hint: 'Look with `rehydrate volumes`; `rehydrate verify` tells whether the repository is damaged.',
+    });
   }
 
   async #place(): Promise<Places> {
@@ -123,4 +144,10 @@ export class Machine {
     if (kept === undefined) throw new RestoreError('NOT_FOUND', `there is no volume ${id}`);
     return kept;
   }
+}
+
+function nothingKnown(): RestoreError {
+  return new RestoreError('UNSUPPORTED', 'nothing that is known to hold files is on these disks', {
+    hint: '`rehydrate volumes` shows what there is; export a disk to look at it otherwise.',
+  });
 }

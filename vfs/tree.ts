@@ -34,6 +34,7 @@ export class Tree {
     const directories = new SyntheticDirectories(others.map(({ at }) => at));
     this.#ways = { id: '', fileSystem: directories };
     const ways = this.#ways;
+    this.hasRoot = rootMount !== undefined;
     this.#root = rootMount?.volume ?? { id: '', open: () => Promise.resolve(ways) };
     for (const { at, volume } of others) {
       this.#mounts.set(at, volume);
@@ -46,6 +47,9 @@ export class Tree {
     const volume = await this.#root.open();
     return { path: '/', volume, node: volume.fileSystem.root };
   }
+
+  /** Whether a volume is mounted at `/`. */
+  readonly hasRoot: boolean;
 
   /** Where volumes are mounted, `/` not among them. */
   get mounts(): ReadonlyMap<string, VolumeHandle> {
