@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { RestoreError } from '../core/index.ts';
 import {
@@ -39,6 +39,7 @@ const states = existsSync(DONE) ? await madeStates(FOLDER) : await makeAndCaptur
 say('What is in the repository');
 await rehydrate(['ls', REPOSITORY]);
 for (const machine of ['web01', 'files02']) await rehydrate(['ls', REPOSITORY, machine]);
+await copyFiles(states);
 say('Starting the service');
 const service = await startService();
 try {
@@ -73,10 +74,38 @@ async function makeAndCapture(): Promise<DemoState[]> {
   return made;
 }
 
-/** The main job, on both machines: one file of last week, nothing else restored. */
+/** The main job, on both machines: one file of last week, nothing mounted, nothing else restored. */
+async function copyFiles(all: readonly DemoState[]): Promise<void> {
+  const lastWeek = all[1] as DemoState;
+  const time = lastWeek.time.toISOString();
+  say('What a machine is made of');
+  await rehydrate(['volumes', REPOSITORY, `web01@${time}`]);
+  say('The main job: files that are gone today, from last week');
+  await copyFile(lastWeek, 'web01', `web01@${time}`, LINUX_FILES.contract);
+  await copyFile(lastWeek, 'files02', `files02@${time}/disk0/p3`, WINDOWS_FILES.report);
+}
+
+async function copyFile(
+  state: DemoState,
+  machine: string,
+  place: string,
+  file: string,
+): Promise<void> {
+  const manifest = state.machines.find(({ name }) => name === machine)?.manifest as DiskManifest;
+  const { sha256 } = manifestFile(manifest, file);
+  const target = path.join(FOLDER, 'copied');
+  await rehydrate(['ls', '-l', REPOSITORY, `${place}:${file}`]);
+  await rehydrate(['cp', '--force', REPOSITORY, `${place}:${file}`, target]);
+  const copy = path.join(target, path.basename(file));
+  const found = createHash('sha256').update(readFileSync(copy)).digest('hex');
+  if (found !== sha256) throw new RestoreError('CORRUPT', `${file} is not what it was`);
+  print(`  → ${path.relative(ROOT, copy)}, SHA-256 ${found}: the same as on the machine that day`);
+}
+
+/** The same through the whole disk: what stock tools find on the LUN. */
 async function pullFiles(all: readonly DemoState[]): Promise<void> {
   const lastWeek = all[1] as DemoState;
-  say('The main job: a file of last week, through iSCSI');
+  say('The same files through the disk itself, over iSCSI with CHAP');
   await pull(lastWeek, 'web01', LINUX_FILES.contract, (image, file) =>
     run('debugfs', ['-R', `cat "${file}"`, image]),
   );

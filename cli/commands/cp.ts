@@ -173,7 +173,16 @@ function report({ counts, shortcomings }: Extractor, flags: OutputOptions): void
   }
   for (const shortcoming of shortcomings) warn(shortcoming);
   print(flags, { ...counts, shortcomings }, ({ files, directories, links, bytes }) => {
-    const parts = [`${files} files`, `${directories} directories`, `${links} links`];
-    return `${parts.join(', ')}, ${bytes} bytes\n`;
+    const parts = [
+      counted(files, 'file', 'files'),
+      counted(directories, 'directory', 'directories'),
+      counted(links, 'link', 'links'),
+      counted(bytes, 'byte', 'bytes'),
+    ];
+    return `${parts.join(', ')}\n`;
   });
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
 }
