@@ -33,7 +33,7 @@ export interface TarMember {
   readonly data?: readonly Extent[];
 }
 
-export const TAR_BLOCK_BYTES = 512;
+const TAR_BLOCK_BYTES = 512;
 const OCTAL_8_MAX = 0o7777777;
 const OCTAL_12_MAX = 0o77777777777;
 const NAME_BYTES = 100;
