@@ -1,7 +1,7 @@
 /**
  * Damaged ext volumes: a right answer, a typed error, or a part that says that it is one.
  *
- * REHYDRATE_FUZZ_SEED replays a run, REHYDRATE_FUZZ_ROUNDS makes it longer.
+ * campaign.ts says how a run is replayed and made longer.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -13,15 +13,12 @@ import {
 } from '../../core/index.ts';
 import { openFileSystem } from '../../parsers/index.ts';
 import { hashOf, readAll } from '../fixtures/file-systems/index.ts';
-import { seededRandom } from '../fixtures/random.ts';
 import { missingTool, removeFolder, temporaryFolder } from '../golden/image-support.ts';
+import { FUZZ_TIMEOUT_MS, roundsOf, runCampaign, SEED } from './campaign.ts';
 import { type ExtSeed, makeExtSeeds } from './ext-seeds.ts';
 
 const reason = missingTool('mke2fs', 'debugfs', 'e2fsck');
-const SEED = Number(process.env['REHYDRATE_FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const ROUNDS = Number(process.env['REHYDRATE_FUZZ_ROUNDS'] ?? 5000);
-const ROUND_LIMIT_MS = 10_000;
-const MEMORY_LIMIT_BYTES = 512 * 1024 * 1024;
+const ROUNDS = roundsOf(5000);
 const READ_LIMITS = { contentBytes: 8 * 1024 * 1024, entries: 2000 };
 const BYTES_CHANGED_MAX = 16;
 
@@ -38,57 +35,52 @@ describe(`damaged ext, seed ${SEED}`, () => {
   });
   beforeEach((context) => context.skip(reason !== undefined, reason));
 
-  it('gives typed errors, in time', { timeout: 3_600_000 }, async () => {
-    const memoryBefore = process.memoryUsage().rss;
+  it('gives typed errors, in time', { timeout: FUZZ_TIMEOUT_MS }, async () => {
     let opened = 0;
-    for (let round = 0; round < ROUNDS; round += 1) {
-      const seed = seeds[round % seeds.length] as ExtSeed;
-      const where = `seed ${SEED}, round ${round}, ${seed.name}`;
-      const startedMs = performance.now();
-      await damaged(seed, seededRandom(SEED + round), async (bytes) => {
-        try {
-          const fileSystem = await openFileSystem(new BytesSource(bytes));
-          opened += 1;
-          await readAll(fileSystem, READ_LIMITS);
-        } catch (error) {
-          if (!isRestoreError(error)) throw new Error(where, { cause: error });
-        }
+    const seedOf = (round: number): ExtSeed => seeds[round % seeds.length] as ExtSeed;
+    const campaign = { parser: 'ext', rounds: ROUNDS, name: (round: number) => seedOf(round).name };
+    await runCampaign(campaign, async (round, random) => {
+      await damaged(seedOf(round), random, async (bytes) => {
+        const fileSystem = await openFileSystem(new BytesSource(bytes));
+        opened += 1;
+        await readAll(fileSystem, READ_LIMITS);
       });
-      const tookMs = performance.now() - startedMs;
-      if (tookMs > ROUND_LIMIT_MS) expect.fail(`${where} took ${tookMs} ms`);
-    }
-    expect(process.memoryUsage().rss - memoryBefore).toBeLessThan(MEMORY_LIMIT_BYTES);
+    });
     // Damage that never gets past the superblock would prove little.
     expect(opened).toBeGreaterThan(ROUNDS / 2);
   });
 
-  it('shows of a summed volume what is right, or says what is missing', async () => {
-    const summed = seeds.filter(({ isSummed }) => isSummed);
-    const whole = new Map<string, Shown>();
-    for (const seed of summed) {
-      const shown = await show(seed.bytes);
-      expect(shown.saysSo).toBe(false);
-      expect(shown.files.size).toBeGreaterThan(50);
-      whole.set(seed.name, shown);
-    }
-    let partial = 0;
-    const rounds = Math.ceil(ROUNDS / 3);
-    for (let round = 0; round < rounds; round += 1) {
-      const seed = summed[round % summed.length] as ExtSeed;
-      const where = `seed ${SEED}, round ${round}, ${seed.name}`;
-      const right = whole.get(seed.name) as Shown;
-      await damaged(seed, seededRandom(SEED ^ (round * 7919)), async (bytes) => {
-        const shown = await show(bytes);
-        const wrong = [...shown.files].filter(([path, file]) => right.files.get(path) !== file);
-        expect({ where, wrong }).toEqual({ where, wrong: [] });
-        if (shown.files.size < right.files.size) {
-          partial += 1;
-          expect({ where, saysSo: shown.saysSo }).toEqual({ where, saysSo: true });
-        }
+  it(
+    'shows of a summed volume what is right, or says what is missing',
+    async () => {
+      const summed = seeds.filter(({ isSummed }) => isSummed);
+      const whole = new Map<string, Shown>();
+      for (const seed of summed) {
+        const shown = await show(seed.bytes);
+        expect(shown.saysSo).toBe(false);
+        expect(shown.files.size).toBeGreaterThan(50);
+        whole.set(seed.name, shown);
+      }
+      let partial = 0;
+      const rounds = Math.ceil(ROUNDS / 3);
+      const seedOf = (round: number): ExtSeed => summed[round % summed.length] as ExtSeed;
+      const name = (round: number): string => seedOf(round).name;
+      await runCampaign({ parser: 'ext', rounds, salt: 1, name }, async (round, random, where) => {
+        const right = whole.get(name(round)) as Shown;
+        await damaged(seedOf(round), random, async (bytes) => {
+          const shown = await show(bytes);
+          const wrong = [...shown.files].filter(([path, file]) => right.files.get(path) !== file);
+          expect({ where, wrong }).toEqual({ where, wrong: [] });
+          if (shown.files.size < right.files.size) {
+            partial += 1;
+            expect({ where, saysSo: shown.saysSo }).toEqual({ where, saysSo: true });
+          }
+        });
       });
-    }
-    expect(partial).toBeGreaterThan(rounds / 10);
-  }, 3_600_000);
+      expect(partial).toBeGreaterThan(rounds / 10);
+    },
+    FUZZ_TIMEOUT_MS,
+  );
 });
 
 /** Changes up to 16 bytes of metadata while `use` runs. */
