@@ -9,7 +9,7 @@ export interface BudgetLimits {
   readonly memoryBytes: number;
 }
 
-export const BUDGET_DEFAULT: BudgetLimits = {
+const BUDGET_DEFAULT: BudgetLimits = {
   readBytes: 4 * 1024 ** 3,
   timeMs: 10_000,
   memoryBytes: 256 * 1024 ** 2,

@@ -2,7 +2,7 @@ export { addOnsAllowed } from './add-ons.ts';
 export { type Address, checkMachineName, nearest, parseAddress } from './address.ts';
 export { type BlockDevice, isBlockDevice } from './block-device.ts';
 export * from './block-source.ts';
-export { Budget, BUDGET_DEFAULT, type BudgetLimits } from './budget.ts';
+export { Budget, type BudgetLimits } from './budget.ts';
 export { BytesSource } from './bytes-source.ts';
 export { crc32c, crc32cPortable } from './crc32c.ts';
 export {

@@ -2,7 +2,6 @@
 export {
   encodeMember,
   type EncodedMember,
-  TAR_BLOCK_BYTES,
   tarEnd,
   type TarMember,
 } from './archive/tar-format.ts';
