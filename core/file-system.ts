@@ -1,6 +1,7 @@
 import type { SparseSource } from './block-source.ts';
 import type { RestoreError } from './errors.ts';
 import type { VolumeHealth } from './health.ts';
+import type { RecordMap } from './record-map.ts';
 
 /**
  * One file or directory of an open `FileSystem`. What the number is, is the driver's affair (an inode
@@ -29,6 +30,8 @@ export interface FileSystem {
   /** What is known now; grows as damage is met. */
   readonly health: VolumeHealth;
   readonly space: SpaceUse;
+  /** An ability that not every driver has: to compare two states of a volume by what changed. */
+  readonly records?: RecordMap;
   /**
    * The node called `name` in the directory `parent`, by the volume's own rules of case.
    *

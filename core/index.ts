@@ -39,4 +39,7 @@ export {
   type VolumeHealth,
 } from './health.ts';
 export * as layout from './layout.ts';
+export { type ContentPlace, isLocated, type LocatedSource } from './located.ts';
+export { Ranges } from './ranges.ts';
+export type { RecordMap, RecordName, RecordRun } from './record-map.ts';
 export { isAllZero, zeroView } from './zeros.ts';

@@ -1,7 +1,7 @@
 import { type Extent, RestoreError, throwIfAborted } from '../core/index.ts';
 import type { NativeDisk } from './native/disk.ts';
 import { FANOUT, keyOf } from './native/format.ts';
-import type { PageEntry } from './native/page.ts';
+import type { Page, PageEntry } from './native/page.ts';
 
 /**
  * The ranges in which two disks of one repository may differ, block by block, from their block maps
@@ -83,7 +83,8 @@ async function* differing(
     childrenOf(pair.right, level),
   ]);
   for (let slot = 0; slot < FANOUT; slot += 1) {
-    const children = { left: left(slot), right: right(slot) };
+    if (left.page !== undefined && right.page?.hasSame(left.page, slot) === true) continue;
+    const children = { left: left.child(slot), right: right.child(slot) };
     if (!isSame(children)) yield* differing(children, level - 1, index * FANOUT + slot, signal);
   }
 }
@@ -94,14 +95,19 @@ function isSame({ left, right }: Pair): boolean {
   return left.level === right.level && keyOf(left.entry) === keyOf(right.entry);
 }
 
-async function childrenOf(tree: Tree, level: number): Promise<(slot: number) => Tree> {
+interface Children {
+  readonly child: (slot: number) => Tree;
+  /** Their page, when they have one of this level. */
+  readonly page?: Page;
+}
+
+async function childrenOf(tree: Tree, level: number): Promise<Children> {
   const { disk, entry } = tree;
-  if (entry === undefined) return () => ({ disk, entry: undefined, level: level - 1 });
-  if (tree.level < level) {
-    return (slot) => (slot === 0 ? tree : { disk, entry: undefined, level: level - 1 });
-  }
+  const zeros = { disk, entry: undefined, level: level - 1 };
+  if (entry === undefined) return { child: () => zeros };
+  if (tree.level < level) return { child: (slot) => (slot === 0 ? tree : zeros) };
   const page = await disk.page(entry, level);
-  return (slot) => ({ disk, entry: page.entry(slot), level: level - 1 });
+  return { child: (slot) => ({ disk, entry: page.entry(slot), level: level - 1 }), page };
 }
 
 function extentOf({ offset, end }: { offset: number; end: number }): Extent {

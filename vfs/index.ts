@@ -6,6 +6,15 @@ export {
   type TarMember,
 } from './archive/tar-format.ts';
 export { ZIP_NAMES_COMMENT, ZipNames } from './archive/zip-names.ts';
+export { ChangedVolumes } from './compare/changed-volumes.ts';
+export {
+  compareMachines,
+  type ComparedVolume,
+  type MachineChange,
+  type MachineComparison,
+  type MachineDifference,
+} from './compare/compare-machines.ts';
+export type { Aspect } from './compare/model.ts';
 export { Machine, type MachineAddress } from './machine.ts';
 export { nameForJson, showName, showText } from './names.ts';
 export {

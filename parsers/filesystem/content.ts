@@ -1,7 +1,10 @@
 import {
   type BlockSource,
+  BytesSource,
   checkRange,
+  type ContentPlace,
   type Extent,
+  type LocatedSource,
   RestoreError,
   type SectorSize,
   type SparseSource,
@@ -34,18 +37,21 @@ type Run = ContentRun | MissingRun;
  * @throws RestoreError `CORRUPT` when they are not, or lie outside the volume.
  */
 export function contentOf(volume: BlockSource, size: number, runs: readonly Run[]): SparseSource {
-  return new RunContent(volume, size, checked(volume, size, runs));
+  const own = checked(volume, size, runs);
+  // What a record holds lies in that record's copy, and nowhere on the volume by itself.
+  const isOnVolume = !(volume instanceof BytesSource);
+  return isOnVolume ? new VolumeContent(volume, size, own) : new RunContent(volume, size, own);
 }
 
 class RunContent implements SparseSource {
   readonly size: number;
   readonly sectorSize: SectorSize;
   readonly #volume: BlockSource;
-  readonly #runs: readonly Run[];
+  protected readonly runs: readonly Run[];
 
   constructor(volume: BlockSource, size: number, runs: readonly Run[]) {
     this.#volume = volume;
-    this.#runs = runs;
+    this.runs = runs;
     this.size = size;
     this.sectorSize = volume.sectorSize;
   }
@@ -54,9 +60,9 @@ class RunContent implements SparseSource {
     checkRange(this, offset, target.byteLength);
     const end = offset + target.byteLength;
     let at = offset;
-    for (let index = firstEndingAfter(this.#runs, offset); at < end; index += 1) {
+    for (let index = firstEndingAfter(this.runs, offset); at < end; index += 1) {
       throwIfAborted(signal);
-      const run = this.#runs[index];
+      const run = this.runs[index];
       const holeEnd = Math.min(end, run?.offset ?? end);
       if (at < holeEnd) target.fill(0, at - offset, holeEnd - offset);
       at = Math.max(at, holeEnd);
@@ -71,7 +77,7 @@ class RunContent implements SparseSource {
 
   peek(offset: number, length: number): Uint8Array | undefined {
     checkRange(this, offset, length);
-    const run = this.#runs[firstEndingAfter(this.#runs, offset)];
+    const run = this.runs[firstEndingAfter(this.runs, offset)];
     if (run === undefined || 'missing' in run || offset < run.offset) return undefined;
     if (offset + length > run.offset + run.length) return undefined;
     return this.#volume.peek(run.at + offset - run.offset, length);
@@ -81,9 +87,9 @@ class RunContent implements SparseSource {
     checkRange(this, offset, length);
     const end = offset + length;
     let held: Extent | undefined;
-    for (let index = firstEndingAfter(this.#runs, offset); index < this.#runs.length; index += 1) {
+    for (let index = firstEndingAfter(this.runs, offset); index < this.runs.length; index += 1) {
       throwIfAborted(signal);
-      const run = this.#runs[index] as Run;
+      const run = this.runs[index] as Run;
       if (run.offset >= end) break;
       const start = Math.max(offset, run.offset);
       const piece = { offset: start, length: Math.min(end, run.offset + run.length) - start };
@@ -101,13 +107,22 @@ class RunContent implements SparseSource {
   async close(): Promise<void> {}
 }
 
+class VolumeContent extends RunContent implements LocatedSource {
+  async *places(): AsyncGenerator<ContentPlace> {
+    for (const run of this.runs) {
+      if ('missing' in run) throw run.missing;
+      yield run;
+    }
+  }
+}
+
 /** Index of the first run that ends behind `offset`. */
-export function firstEndingAfter(runs: readonly ContentRun[], offset: number): number {
+export function firstEndingAfter(runs: readonly Extent[], offset: number): number {
   let low = 0;
   let high = runs.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const run = runs[middle] as ContentRun;
+    const run = runs[middle] as Extent;
     if (run.offset + run.length <= offset) low = middle + 1;
     else high = middle;
   }

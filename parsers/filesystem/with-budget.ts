@@ -1,20 +1,25 @@
-import type {
-  Attributes,
-  BlockSource,
-  Budget,
-  DirectoryEntry,
-  Extent,
-  ExtendedAttribute,
-  FileSystem,
-  LinkTarget,
-  ListOptions,
-  NodeId,
-  SectorSize,
-  SpaceUse,
-  SparseSource,
-  StreamEntry,
-  VolumeHealth,
+import {
+  type Attributes,
+  type BlockSource,
+  type Budget,
+  type ContentPlace,
+  type DirectoryEntry,
+  type Extent,
+  type ExtendedAttribute,
+  type FileSystem,
+  isLocated,
+  type LinkTarget,
+  type ListOptions,
+  type LocatedSource,
+  type NodeId,
+  type RecordMap,
+  type SectorSize,
+  type SpaceUse,
+  type SparseSource,
+  type StreamEntry,
+  type VolumeHealth,
 } from '../../core/index.ts';
+import { recordsWithBudget } from './records-with-budget.ts';
 
 /** Renews `budget` at the beginning of every call; a batch of a listing is a call of its own. */
 export function withBudget(next: FileSystem, budget: Budget): FileSystem {
@@ -22,12 +27,15 @@ export function withBudget(next: FileSystem, budget: Budget): FileSystem {
 }
 
 class Budgeted implements FileSystem {
+  declare readonly records?: RecordMap;
   readonly #next: FileSystem;
   readonly #budget: Budget;
 
   constructor(next: FileSystem, budget: Budget) {
     this.#next = next;
     this.#budget = budget;
+    const { records } = next;
+    if (records !== undefined) this.records = recordsWithBudget(records, budget);
   }
 
   get type(): string {
@@ -72,7 +80,10 @@ class Budgeted implements FileSystem {
 
   async open(node: NodeId, stream?: string, signal?: AbortSignal): Promise<SparseSource> {
     this.#budget.renew();
-    return new BudgetedContent(await this.#next.open(node, stream, signal), this.#budget);
+    const content = await this.#next.open(node, stream, signal);
+    return isLocated(content)
+      ? new BudgetedLocated(content, this.#budget)
+      : new BudgetedContent(content, this.#budget);
   }
 
   readLink(node: NodeId, signal?: AbortSignal): Promise<LinkTarget> {
@@ -128,5 +139,21 @@ class BudgetedContent implements SparseSource {
 
   close(): Promise<void> {
     return this.#next.close();
+  }
+}
+
+class BudgetedLocated extends BudgetedContent implements LocatedSource {
+  readonly #next: LocatedSource;
+  readonly #budget: Budget;
+
+  constructor(next: LocatedSource, budget: Budget) {
+    super(next, budget);
+    this.#next = next;
+    this.#budget = budget;
+  }
+
+  places(signal?: AbortSignal): AsyncIterable<ContentPlace> {
+    this.#budget.renew();
+    return this.#next.places(signal);
   }
 }

@@ -66,6 +66,17 @@ export interface FindConditions {
 
 export type VolumesRequest = Common;
 
+/** Two states of a machine. */
+export interface DiffRequest {
+  readonly before: string;
+  readonly after: string;
+  /** Where to compare; instead of what the addresses say. */
+  readonly path: string | undefined;
+  /** How many there are, and not which. */
+  readonly summary: boolean;
+  readonly json: boolean;
+}
+
 /** The answer is frames (`copy/frames.ts`), for the process that writes the files. */
 export interface CopyRequest extends Common {
   /** What is in a directory too, not the directory alone. */
@@ -87,6 +98,7 @@ export interface ArchiveRequest extends Common {
 /** Requests by name. Each writes to the output and answers what happened. */
 export interface InspectRequests {
   copy: CopyRequest;
+  diff: DiffRequest;
   list: ListRequest;
   read: ReadRequest;
   stat: StatRequest;

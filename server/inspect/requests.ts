@@ -20,6 +20,7 @@ export type InspectHandler<Body> = (context: InspectContext, body: Body) => Prom
 export const HANDLERS: { readonly [K in InspectRequestName]: InspectHandler<InspectRequests[K]> } =
   {
     copy,
+    diff: async (context, body) => await (await import('./requests/diff.ts')).diff(context, body),
     find,
     list,
     read,

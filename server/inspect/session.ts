@@ -1,10 +1,12 @@
-import { type Address, parseAddress, RestoreError } from '../../core/index.ts';
+import { type Address, parseAddress, Ranges, RestoreError } from '../../core/index.ts';
 import {
+  changedExtents,
   type NativeRepository,
   type PointRecord,
   resolveAddress,
 } from '../../store-reader/index.ts';
 import {
+  ChangedVolumes,
   Machine,
   type PlaceProblem,
   type Places,
@@ -72,6 +74,27 @@ export class InspectSession {
     const { tree, problems } = await this.#placesIfUsed(open);
     if (found.tree === tree) this.#tellProblems(problems, found.place.path, open.name, remarks);
     return { ...open, ...found, asked: showName(text) };
+  }
+
+  /**
+   * Where the volumes of two points may differ, by their block maps alone.
+   *
+   * @throws RestoreError `CORRUPT`, `IO`.
+   */
+  async changedVolumes(before: OpenPoint, after: OpenPoint): Promise<ChangedVolumes> {
+    const disks = [];
+    for (const disk of after.point.disks) {
+      const source = this.#repository.openDisk(after.point, disk);
+      const former = before.point.disks.find(({ id }) => id === disk.id);
+      const extents = [];
+      if (former === undefined) extents.push({ offset: 0, length: source.size });
+      else {
+        const other = this.#repository.openDisk(before.point, former);
+        for await (const extent of changedExtents(other, source)) extents.push(extent);
+      }
+      disks.push({ id: disk.id, source, changed: Ranges.of(extents) });
+    }
+    return await ChangedVolumes.open(before.machine.volumes, after.machine.volumes, disks);
   }
 
   /** Tells of volumes that are not clean, each state of each once. */

@@ -81,6 +81,17 @@ export class Page {
     return entry;
   }
 
+  /** Whether a slot holds the same content in two pages, told without making entries of it. */
+  hasSame(other: Page, index: number): boolean {
+    const one = this.#idAt(index);
+    const two = other.#idAt(index);
+    if (one === undefined || two === undefined) return one === two;
+    for (let at = 0; at < ID_BYTES; at += 4) {
+      if (this.#view.getUint32(one + at) !== other.#view.getUint32(two + at)) return false;
+    }
+    return true;
+  }
+
   /** Bytes it takes in memory, roughly, for cache budgets. */
   get sizeBytes(): number {
     return this.#view.byteLength * 3;
@@ -104,6 +115,13 @@ export class Page {
       length: lengthAndFlags & 0xff_ffff,
       flags,
     };
+  }
+
+  /** Where the entry begins; `undefined` for zeros. */
+  #idAt(index: number): number | undefined {
+    if (index >= this.count) return undefined;
+    const at = this.#entriesAt + index * ENTRY_BYTES;
+    return isZeroEntry(Entry.lengthAndFlags(this.#view, at) >>> 24) ? undefined : at;
   }
 
   #checkPackNumbers(): void {

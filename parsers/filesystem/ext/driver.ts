@@ -46,7 +46,7 @@ const REVISION_MAX = 1;
 async function open(volume: Volume): Promise<FileSystem> {
   const found = await readSuperblock(volume);
   checkIncompatible(found.incompat);
-  const { volume: replayed } = await replayJournal(volume, found);
+  const { volume: replayed, places } = await replayJournal(volume, found);
   const superblock = await readSuperblock(replayed);
   checkIncompatible(superblock.incompat);
   noteState(volume, superblock);
@@ -54,7 +54,7 @@ async function open(volume: Volume): Promise<FileSystem> {
   const inodes = new InodeTable(whole);
   const root = await inodes.readFile(ROOT_INODE);
   if (root.kind !== 'directory') throw rootIsNone(root);
-  return new ExtFileSystem(whole, inodes);
+  return new ExtFileSystem(whole, inodes, places);
 }
 
 function rootIsNone({ kind }: Inode): RestoreError {

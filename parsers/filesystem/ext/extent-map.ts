@@ -1,4 +1,4 @@
-import { RestoreError } from '../../../core/index.ts';
+import { type Extent, RestoreError } from '../../../core/index.ts';
 import type { ContentRun } from '../content.ts';
 import { type BlockMap, type MapPiece, pieceOrDamage } from './map-piece.ts';
 import { continueCrc32c } from './checksum.ts';
@@ -54,6 +54,30 @@ export class ExtentMap implements BlockMap {
     });
   }
 
+  async *owned(signal?: AbortSignal): AsyncGenerator<Extent> {
+    const root = this.#node(this.#inode.blockField, 0, { first: 0, end: LOGICAL_END });
+    if (root.depth > DEPTH_MAX) throw this.#bad(root, `depth up to ${DEPTH_MAX}`, root.depth);
+    yield* this.#ownedUnder(root, signal);
+  }
+
+  async *#ownedUnder(node: Node, signal: AbortSignal | undefined): AsyncGenerator<Extent> {
+    const { blockSize } = this.#volume.superblock;
+    this.#volume.budget.checkTime();
+    for (let index = 0; index < node.count; index += 1) {
+      const at = NODE_HEADER_BYTES + index * ENTRY_BYTES;
+      if (node.depth === 0) {
+        yield {
+          offset: startAt(node.view, at) * blockSize,
+          length: lengthAt(node.view, at) * blockSize,
+        };
+        continue;
+      }
+      const child = await this.#child(node, at, rangeAt(node, index), signal);
+      yield { offset: child.offset, length: blockSize };
+      yield* this.#ownedUnder(child, signal);
+    }
+  }
+
   /** What is damaged below is no matter to what lies beside it. */
   #under(range: Range, make: () => Promise<MapPiece> | MapPiece): Promise<MapPiece> {
     const { blockSize } = this.#volume.superblock;
@@ -68,9 +92,7 @@ export class ExtentMap implements BlockMap {
       return { start: node.first * blockSize, end: firstKey(node) * blockSize, runs: [] };
     }
     const at = NODE_HEADER_BYTES + index * ENTRY_BYTES;
-    const first = node.view.getUint32(at, true);
-    const isLast = index + 1 === node.count;
-    const range = { first, end: isLast ? node.end : node.view.getUint32(at + ENTRY_BYTES, true) };
+    const range = rangeAt(node, index);
     return this.#under(range, async () =>
       this.#descend(await this.#child(node, at, range, signal), wanted, signal),
     );
@@ -142,7 +164,7 @@ export class ExtentMap implements BlockMap {
     for (let index = 0; index < node.count; index += 1) {
       const at = NODE_HEADER_BYTES + index * ENTRY_BYTES;
       const length = lengthAt(node.view, at);
-      const block = node.view.getUint16(at + 6, true) * 2 ** 32 + node.view.getUint32(at + 8, true);
+      const block = startAt(node.view, at);
       checkBlocks(this.#volume, block, length, `extent of inode ${this.#inode.number}`);
       // Unwritten: allocated, and reads as zeros whatever lies there.
       if (node.view.getUint16(at + 4, true) > WRITTEN_LENGTH_MAX) continue;
@@ -165,6 +187,20 @@ export class ExtentMap implements BlockMap {
       },
     });
   }
+}
+
+/** What an index entry maps: up to the next one. */
+function rangeAt(node: Node, index: number): Range {
+  const at = NODE_HEADER_BYTES + index * ENTRY_BYTES;
+  const isLast = index + 1 === node.count;
+  return {
+    first: node.view.getUint32(at, true),
+    end: isLast ? node.end : node.view.getUint32(at + ENTRY_BYTES, true),
+  };
+}
+
+function startAt(view: DataView, at: number): number {
+  return view.getUint16(at + 6, true) * 2 ** 32 + view.getUint32(at + 8, true);
 }
 
 function lengthAt(view: DataView, at: number): number {

@@ -2,11 +2,13 @@ import {
   type Attributes,
   type DirectoryEntry,
   type ExtendedAttribute,
+  type Extent,
   type FileSystem,
   isRestoreError,
   type LinkTarget,
   type ListOptions,
   type NodeId,
+  type RecordMap,
   RestoreError,
   type SpaceUse,
   type SparseSource,
@@ -21,6 +23,7 @@ import type { Inode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import { listDirectory, statOf } from './list.ts';
 import { MappedContent } from './mapped-content.ts';
+import { ExtRecordMap } from './records/record-map.ts';
 import { readTarget } from './symbolic-link.ts';
 import { typeOf, uuidText } from './type.ts';
 import type { ExtVolume } from './volume.ts';
@@ -37,11 +40,13 @@ export class ExtFileSystem implements FileSystem {
   readonly caseSensitive = true;
   readonly root: NodeId = ROOT_INODE;
   readonly space: SpaceUse;
+  readonly records: RecordMap;
   readonly #volume: ExtVolume;
   readonly #inodes: InodeTable;
   readonly #names: DirectoryNames;
 
-  constructor(volume: ExtVolume, inodes: InodeTable) {
+  /** @param replayed where the volume reads otherwise than it lies there. */
+  constructor(volume: ExtVolume, inodes: InodeTable, replayed: readonly Extent[]) {
     const { superblock } = volume;
     this.type = typeOf(superblock);
     this.label = superblock.label;
@@ -50,6 +55,7 @@ export class ExtFileSystem implements FileSystem {
       totalBytes: superblock.blockCount * superblock.blockSize,
       freeBytes: Math.min(superblock.freeBlockCount, superblock.blockCount) * superblock.blockSize,
     };
+    this.records = new ExtRecordMap(volume, inodes, replayed);
     this.#volume = volume;
     this.#inodes = inodes;
     this.#names = new DirectoryNames(volume);

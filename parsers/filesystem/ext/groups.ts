@@ -35,10 +35,21 @@ export class GroupTable {
   async inodeTable(group: number, signal?: AbortSignal): Promise<number> {
     const known = this.#offsets.get(group);
     if (known !== undefined) return known;
-    const offset = await this.#find(group, signal);
+    const { table: offset } = await this.#find(group, signal);
     if (this.#offsets.size >= TABLES_KEPT_MAX) this.#offsets.clear();
     this.#offsets.set(group, offset);
     return offset;
+  }
+
+  /**
+   * The group's descriptor.
+   *
+   * @throws RestoreError `CORRUPT` when no copy of it is sound.
+   */
+  async descriptor(group: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const { descriptor, isProven } = await this.#find(group, signal);
+    if (isProven) return descriptor.bytes;
+    throw descriptorError(group, descriptor.offset, 'bg_checksum', 'another');
   }
 
   /**
@@ -46,18 +57,18 @@ export class GroupTable {
    * is taken when each inode has a sum of its own, number included: a wrong table then reads as
    * damage, never as other files.
    */
-  async #find(group: number, signal: AbortSignal | undefined): Promise<number> {
+  async #find(group: number, signal: AbortSignal | undefined): Promise<FoundDescriptor> {
     const { superblock, health } = this.#volume;
     let damage: RestoreError | undefined;
-    let unproven: number | undefined;
+    let unproven: FoundDescriptor | undefined;
     for (const block of descriptorBlocks(superblock, group)) {
       try {
         const descriptor = await this.#read(group, block, signal);
         const table = tableOf(superblock, group, descriptor);
-        if (superblock.hasChecksums) unproven ??= table;
+        if (superblock.hasChecksums) unproven ??= { table, descriptor, isProven: false };
         verify(superblock, group, descriptor);
         if (damage !== undefined) health.damage(damage);
-        return table;
+        return { table, descriptor, isProven: true };
       } catch (error) {
         if (!isRestoreError(error, 'CORRUPT')) throw error;
         damage ??= error;
@@ -83,6 +94,14 @@ interface Descriptor {
   readonly offset: number;
 }
 
+interface FoundDescriptor {
+  readonly descriptor: Descriptor;
+  /** Byte offset of the inode table. */
+  readonly table: number;
+  /** False where its sum is wrong. */
+  readonly isProven: boolean;
+}
+
 /** Byte offset of the group's inode table. */
 function tableOf(superblock: Superblock, group: number, { bytes, offset }: Descriptor): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -98,7 +117,7 @@ function tableOf(superblock: Superblock, group: number, { bytes, offset }: Descr
 }
 
 /** The block that holds a group's descriptor, then those that hold copies of it. */
-function* descriptorBlocks(superblock: Superblock, group: number): Generator<number> {
+export function* descriptorBlocks(superblock: Superblock, group: number): Generator<number> {
   const { blockSize, descriptorSize, firstMetaGroup, groupCount } = superblock;
   const perBlock = Math.floor(blockSize / descriptorSize);
   const index = Math.floor(group / perBlock);
@@ -129,12 +148,15 @@ function* backupGroups(superblock: Superblock): Generator<number> {
   }
 }
 
-function firstBlockOf({ firstDataBlock, blocksPerGroup }: Superblock, group: number): number {
+export function firstBlockOf(
+  { firstDataBlock, blocksPerGroup }: Superblock,
+  group: number,
+): number {
   return firstDataBlock + group * blocksPerGroup;
 }
 
 /** Kernel documentation, filesystems/ext4, "Layout": `sparse_super` and `sparse_super2`. */
-function hasSuperblock(superblock: Superblock, group: number): boolean {
+export function hasSuperblock(superblock: Superblock, group: number): boolean {
   if (group === 0) return true;
   if ((superblock.compat & 0x200) !== 0) return superblock.backupGroups.includes(group);
   if (group === 1 || !hasRoCompat(superblock, 'sparse_super')) return true;

@@ -1,4 +1,4 @@
-import { RestoreError } from '../../../core/index.ts';
+import { type Extent, RestoreError } from '../../../core/index.ts';
 import type { ContentRun } from '../content.ts';
 import { type BlockMap, type MapPiece, pieceOrDamage } from './map-piece.ts';
 import type { Inode } from './inode.ts';
@@ -46,6 +46,34 @@ export class IndirectMap implements BlockMap {
       first += span;
     }
     return { start: first * blockSize, end: Number.MAX_SAFE_INTEGER, runs: [] };
+  }
+
+  async *owned(signal?: AbortSignal): AsyncGenerator<Extent> {
+    const root = this.#inode.blockField;
+    yield* this.#pointers(root.subarray(0, DIRECT_COUNT * 4), 0).runs.map(placeOf);
+    for (let level = 1; level <= LEVELS; level += 1) {
+      yield* this.#ownedUnder(pointerAt(root, DIRECT_COUNT + level - 1), level, signal);
+    }
+  }
+
+  async *#ownedUnder(
+    block: number,
+    level: number,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Extent> {
+    if (block === 0) return;
+    this.#volume.budget.checkTime();
+    const { blockSize } = this.#volume.superblock;
+    const structure = `indirect block of inode ${this.#inode.number}`;
+    const pointers = await readBlock(this.#volume, block, structure, signal);
+    yield { offset: block * blockSize, length: blockSize };
+    if (level === 1) {
+      yield* this.#pointers(pointers, 0).runs.map(placeOf);
+      return;
+    }
+    for (let index = 0; index < this.#perBlock; index += 1) {
+      yield* this.#ownedUnder(pointerAt(pointers, index), level - 1, signal);
+    }
   }
 
   /** Follows one pointer a level. Levels only fall, so a cycle ends. */
@@ -100,6 +128,10 @@ export class IndirectMap implements BlockMap {
     }
     return { start: first * blockSize, end: (first + count) * blockSize, runs };
   }
+}
+
+function placeOf({ at, length }: ContentRun): Extent {
+  return { offset: at, length };
 }
 
 function pointerAt(data: Uint8Array, index: number): number {

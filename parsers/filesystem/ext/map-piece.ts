@@ -1,4 +1,4 @@
-import { isRestoreError, type RestoreError } from '../../../core/index.ts';
+import { type Extent, isRestoreError, type RestoreError } from '../../../core/index.ts';
 import type { ContentRun } from '../content.ts';
 
 /** A stretch of a file of which it is known where every byte lies. Offsets in bytes of the file. */
@@ -18,6 +18,13 @@ export interface MapPiece {
 export interface BlockMap {
   /** The piece that holds the byte at `offset` of the file. */
   piece(offset: number, signal?: AbortSignal): Promise<MapPiece>;
+  /**
+   * All that the file occupies on the volume: content, what is set aside for it, and the map's own
+   * blocks.
+   *
+   * @throws RestoreError `CORRUPT` when any part of the map is damaged.
+   */
+  owned(signal?: AbortSignal): AsyncIterable<Extent>;
 }
 
 /** The piece that `make` makes, or one that says how this part of the map is damaged. */

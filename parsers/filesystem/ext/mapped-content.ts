@@ -1,10 +1,11 @@
 import {
   type BlockSource,
   checkRange,
+  type ContentPlace,
   type Extent,
+  type LocatedSource,
   RestoreError,
   type SectorSize,
-  type SparseSource,
   throwIfAborted,
 } from '../../../core/index.ts';
 import { type ContentRun, firstEndingAfter } from '../content.ts';
@@ -18,7 +19,7 @@ const READS_AT_ONCE_MAX = 64;
  * A file's content through its block map, of which it keeps the pieces last used. Where the map is
  * damaged, reads fail; all other places read as if nothing had happened.
  */
-export class MappedContent implements SparseSource {
+export class MappedContent implements LocatedSource {
   readonly size: number;
   readonly sectorSize: SectorSize;
   readonly #volume: ExtVolume;
@@ -103,6 +104,20 @@ export class MappedContent implements SparseSource {
       at = piece.end;
     }
     if (held !== undefined) yield held;
+  }
+
+  async *places(signal?: AbortSignal): AsyncGenerator<ContentPlace> {
+    for (let at = 0; at < this.size; ) {
+      throwIfAborted(signal);
+      this.#volume.budget.checkTime();
+      const { runs, end, damage } = this.#known(at) ?? (await this.#load(at, signal));
+      if (damage !== undefined) throw damage;
+      for (const run of runs) {
+        if (run.offset >= this.size) break;
+        yield { ...run, length: Math.min(run.length, this.size - run.offset) };
+      }
+      at = end;
+    }
   }
 
   /** The volume belongs to the file system. */

@@ -42,7 +42,7 @@ async function readStored(
 }
 
 /** Blocks beyond that of the extended attributes mean that the target lies in one. */
-function isFast({ superblock }: ExtVolume, inode: Inode): boolean {
+export function isFast({ superblock }: ExtVolume, inode: Inode): boolean {
   if (inode.size > FAST_BYTES_MAX || inode.has('extents')) return false;
   const ownBytes = inode.attributeBlock === 0 ? 0 : superblock.clusterSize;
   return inode.has('ea_inode') || inode.allocated <= ownBytes;

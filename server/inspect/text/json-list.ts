@@ -20,7 +20,10 @@ export class JsonList {
     this.#output.write(JSON.stringify(element));
   }
 
-  end(): void {
-    this.#output.write(this.#hasBegun ? ']}\n' : `{"${this.#name}":[]}\n`);
+  /** @param more what the document says beside the list. */
+  end(more: Readonly<Record<string, unknown>> = {}): void {
+    const rest = Object.entries(more).map(([key, value]) => `,"${key}":${JSON.stringify(value)}`);
+    const begin = this.#hasBegun ? '' : `{"${this.#name}":[`;
+    this.#output.write(`${begin}]${rest.join('')}}\n`);
   }
 }

@@ -24,6 +24,8 @@ export interface LinkRules {
   /** Bytes that follow each name: the hash in directories both encrypted and casefolded. */
   readonly trailerBytes: number;
   readonly decode: NameDecoder;
+  /** Entries of these inodes alone, where a few are looked for among many. */
+  readonly wanted?: ReadonlySet<number>;
 }
 
 /** Kernel documentation, filesystems/ext4, "Directory Entries", `ext4_dir_entry_2`. */
@@ -60,7 +62,8 @@ export function addLinks(
       return bad(rules, offset + at, `inode up to ${rules.inodeCount}`, inode);
     }
     const start = at + ENTRY_HEADER_BYTES;
-    if (inode !== 0 && !isDots(area, start, nameLength)) {
+    const isWanted = rules.wanted === undefined || rules.wanted.has(inode);
+    if (inode !== 0 && isWanted && !isDots(area, start, nameLength)) {
       if (nameLength === 0) return bad(rules, offset + at, 'a name', 'none');
       if (length < least + rules.trailerBytes) return bad(rules, offset + at, 'a hash', 'none');
       links.push({

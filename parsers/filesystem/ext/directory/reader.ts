@@ -21,7 +21,8 @@ export class DirectoryReader {
   readonly #seen = new Set<number>();
   #rules: LinkRules;
 
-  constructor(volume: ExtVolume, inode: Inode) {
+  /** @param wanted gives the entries of these inodes alone. */
+  constructor(volume: ExtVolume, inode: Inode, wanted?: ReadonlySet<number>) {
     this.#volume = volume;
     this.#inode = inode;
     this.#seed = volume.superblock.hasChecksums ? inode.checksumSeed : 0;
@@ -32,6 +33,7 @@ export class DirectoryReader {
       hasTypes: hasIncompat(volume.superblock, 'filetype'),
       trailerBytes: isBoth ? 8 : 0,
       decode: plainName,
+      ...(wanted === undefined ? {} : { wanted }),
     };
   }
 

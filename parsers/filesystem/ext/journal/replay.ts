@@ -2,6 +2,7 @@ import {
   HealthLog,
   isRestoreError,
   type Replacement,
+  type Extent,
   RestoreError,
   readBytes,
   replaced,
@@ -32,6 +33,8 @@ export interface Replayed {
   readonly transactions: number;
   /** Blocks that read otherwise than they lie on the volume. */
   readonly blocks: number;
+  /** Where those are, in bytes. */
+  readonly places: readonly Extent[];
   /** Copies in the log that a later transaction declared void. */
   readonly revoked: number;
   /** Fast commits that were applied. */
@@ -51,7 +54,14 @@ const BLOCK_HELD_BYTES = 64;
  * @throws RestoreError `IO`, `LIMIT`, `CANCELLED`; damage is told in the volume's health.
  */
 export async function replayJournal(volume: Volume, superblock: Superblock): Promise<Replayed> {
-  const nothing: Replayed = { volume, transactions: 0, blocks: 0, revoked: 0, fastCommits: 0 };
+  const nothing: Replayed = {
+    volume,
+    transactions: 0,
+    blocks: 0,
+    places: [],
+    revoked: 0,
+    fastCommits: 0,
+  };
   if (superblock.journal === undefined) {
     if (superblock.needsRecovery) volume.health.note('stale', { message: NO_JOURNAL });
     return nothing;
@@ -116,9 +126,18 @@ class Replay {
       volume: this.#overlay(volume),
       transactions: log.transactions,
       blocks: this.#blocks.size,
+      places: this.#places(),
       revoked: this.#revoked,
       fastCommits,
     };
+  }
+
+  #places(): Extent[] {
+    const { blockSize } = this.#format;
+    return [...this.#blocks.keys()].map((block) => ({
+      offset: block * blockSize,
+      length: blockSize,
+    }));
   }
 
   #tell(transactions: number, fastCommits: number): void {

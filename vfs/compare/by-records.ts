@@ -1,0 +1,213 @@
+import { isRestoreError, type Ranges, type RecordName } from '../../core/index.ts';
+import { aspectsOf } from './aspects.ts';
+import { findLinks, type Links, type Pair } from './links.ts';
+import {
+  type Aspect,
+  type FileChange,
+  isSameFile,
+  type ProblemSink,
+  type SideFile,
+} from './model.ts';
+import type { RecordSide } from './record-side.ts';
+import { touchedRecords } from './touched.ts';
+
+export interface RecordComparison {
+  readonly before: RecordSide;
+  readonly after: RecordSide;
+  /** Stretches of the volume, as it lies there, that differ. */
+  readonly changed: Ranges;
+  readonly onProblem: ProblemSink;
+  readonly signal?: AbortSignal;
+}
+
+/** A name that is on one side alone. */
+interface LoneName {
+  readonly path: string;
+  readonly file: SideFile;
+  readonly isLink: boolean;
+}
+
+/**
+ * Compares two states of a volume by what changed on it. Paths are from the volume's root.
+ *
+ * Records that differ lead to files, and stretches that no differing record explains lead to their
+ * owners; so a file whose bytes changed while its record did not is found, too.
+ */
+export async function compareByRecords(comparison: RecordComparison): Promise<FileChange[]> {
+  return await new Comparing(comparison).run();
+}
+
+class Comparing {
+  readonly #comparison: RecordComparison;
+  /** What differs as the file systems read it: after their journals. */
+  readonly #changed: Ranges;
+  readonly #changes: FileChange[] = [];
+  readonly #removed: LoneName[] = [];
+  readonly #added: LoneName[] = [];
+  /** What a renamed file came down on. */
+  readonly #overwritten = new Set<string>();
+
+  constructor(comparison: RecordComparison) {
+    const { before, after, changed } = comparison;
+    this.#comparison = comparison;
+    this.#changed = changed.and(before.records.replayed).and(after.records.replayed);
+  }
+
+  async run(): Promise<FileChange[]> {
+    const { before, after, onProblem, signal } = this.#comparison;
+    const touched = await touchedRecords({
+      ...{ before: before.records, after: after.records, changed: this.#changed },
+      isSound: after.fileSystem.health.state !== 'partly damaged',
+      onProblem: (error) => onProblem(error, '/'),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const pairs = await this.#pairs(touched);
+    const links = await findLinks(
+      ...([before, after, pairs] as const),
+      (error, number) => onProblem(error, `#${number}`),
+      signal,
+    );
+    await this.#locate(links);
+    for (const [number, pair] of pairs) {
+      const names = { before: links.before.get(number), after: links.after.get(number) };
+      if (pair.before !== undefined && pair.after !== undefined && isSame(pair)) {
+        await this.#same(pair.before, pair.after, names);
+      } else {
+        this.#lone(this.#removed, before, pair.before, names.before, false);
+        this.#lone(this.#added, after, pair.after, names.after, false);
+      }
+    }
+    await this.#match();
+    return this.#changes;
+  }
+
+  async #pairs(touched: ReadonlySet<number>): Promise<Map<number, Pair>> {
+    const { before, after, onProblem, signal } = this.#comparison;
+    const pairs = new Map<number, Pair>();
+    for (const number of [...touched].sort((a, b) => a - b)) {
+      const one = await before.file(number, signal);
+      const other = await after.file(number, signal);
+      for (const file of [one, other]) if (isRestoreError(file)) onProblem(file, `#${number}`);
+      if (isRestoreError(one) || isRestoreError(other)) continue;
+      if (one !== undefined || other !== undefined)
+        pairs.set(number, { before: one, after: other });
+    }
+    return pairs;
+  }
+
+  async #locate(links: Links): Promise<void> {
+    const { before, after, signal } = this.#comparison;
+    for (const [side, names] of [
+      [before, links.before],
+      [after, links.after],
+    ] as const) {
+      const parents = new Set<number>();
+      for (const own of names.values()) for (const { parent } of own.values()) parents.add(parent);
+      await side.locate(parents, signal);
+    }
+  }
+
+  /** A file that is there on both sides: names kept, changed, taken, given. */
+  async #same(
+    one: SideFile,
+    other: SideFile,
+    names: {
+      readonly before: ReadonlyMap<string, RecordName> | undefined;
+      readonly after: ReadonlyMap<string, RecordName> | undefined;
+    },
+  ): Promise<void> {
+    const { before, after } = this.#comparison;
+    const was = names.before ?? NONE;
+    const is = names.after ?? NONE;
+    const gone = [...was].filter(([key]) => !is.has(key)).map(([, name]) => before.pathOf(name));
+    const come = [...is].filter(([key]) => !was.has(key)).map(([, name]) => after.pathOf(name));
+    const kept = [...is].filter(([key]) => was.has(key)).map(([, name]) => after.pathOf(name));
+    const lost = gone.filter((path) => path !== undefined).sort();
+    const won = come.filter((path) => path !== undefined).sort();
+    const stay = kept.filter((path) => path !== undefined);
+    // The root has no name, and stays.
+    if (other.node === after.fileSystem.root) stay.push('/');
+    const path = won[0] ?? stay[0];
+    if (path === undefined && lost.length === 0) return;
+    const aspects = await this.#aspects(one, other, path ?? (lost[0] as string));
+    const states = { before: one.attributes, after: other.attributes };
+    for (const own of stay) {
+      if (aspects.length > 0)
+        this.#changes.push({ change: 'changed', path: own, aspects, ...states });
+    }
+    const renamed = Math.min(lost.length, won.length);
+    for (let index = 0; index < renamed; index += 1) {
+      const to = won[index] as string;
+      this.#overwritten.add(to);
+      const from = lost[index] as string;
+      this.#changes.push({ change: 'renamed', path: to, from, aspects, ...states });
+    }
+    for (const own of lost.slice(renamed))
+      this.#removed.push({ path: own, file: one, isLink: true });
+    for (const own of won.slice(renamed))
+      this.#added.push({ path: own, file: other, isLink: true });
+  }
+
+  #lone(
+    target: LoneName[],
+    side: RecordSide,
+    file: SideFile | undefined,
+    names: ReadonlyMap<string, RecordName> | undefined,
+    isLink: boolean,
+  ): void {
+    if (file === undefined) return;
+    for (const name of names?.values() ?? []) {
+      const path = side.pathOf(name);
+      if (path !== undefined) target.push({ path, file, isLink });
+    }
+  }
+
+  /** A name that one file lost and another got is one changed name, not two. */
+  async #match(): Promise<void> {
+    const added = new Map(this.#added.map((name) => [name.path, name]));
+    for (const { path, file, isLink } of this.#removed) {
+      const successor = added.get(path);
+      if (successor !== undefined) {
+        added.delete(path);
+        const aspects = await this.#aspects(file, successor.file, path);
+        const states = { before: file.attributes, after: successor.file.attributes };
+        this.#changes.push({ change: 'changed', path, aspects, ...states, isReplaced: true });
+      } else if (this.#overwritten.has(path)) this.#noteOverwritten(path);
+      else {
+        const link = isLink ? { isLink } : {};
+        const before = file.attributes;
+        this.#changes.push({ change: 'removed', path, aspects: [], before, ...link });
+      }
+    }
+    for (const { path, file, isLink } of added.values()) {
+      const link = isLink ? { isLink } : {};
+      const after = file.attributes;
+      this.#changes.push({ change: 'added', path, aspects: [], after, ...link });
+    }
+  }
+
+  #noteOverwritten(path: string): void {
+    const index = this.#changes.findIndex((one) => one.change === 'renamed' && one.path === path);
+    const found = this.#changes[index];
+    if (found !== undefined) this.#changes[index] = { ...found, isReplaced: true };
+  }
+
+  async #aspects(one: SideFile, other: SideFile, path: string): Promise<Aspect[]> {
+    const { onProblem, signal } = this.#comparison;
+    return await aspectsOf(one, other, {
+      changed: this.#changed,
+      contents: true,
+      path,
+      onProblem,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+}
+
+const NONE: ReadonlyMap<string, RecordName> = new Map();
+
+function isSame({ before, after }: Pair): boolean {
+  return (
+    before !== undefined && after !== undefined && isSameFile(before.attributes, after.attributes)
+  );
+}
