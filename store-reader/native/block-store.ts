@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { RestoreError } from '../../core/index.ts';
+import { BlockCache } from './block-cache.ts';
 import {
   type BlockDecoder,
   batchRequests,
@@ -18,8 +19,6 @@ export interface BlockStoreOptions {
 
 /** Blocks in one batch for a decoder: enough to pay for it, few enough to share out. */
 const BATCH_BLOCKS = 4;
-/** A block read this often is likely to be read again: from then on it is shown where it lies. */
-const READS_BEFORE_VIEWS = 2;
 
 /** A block that is wanted. */
 export interface WantedBlock {
@@ -39,13 +38,6 @@ export interface BlockPart extends WantedBlock {
 export interface FailedPart {
   readonly part: number;
   readonly error: RestoreError;
-}
-
-interface CachedBlock {
-  readonly bytes: Uint8Array;
-  reads: number;
-  /** Somebody may hold a view: its memory must never be written to again. */
-  isShown: boolean;
 }
 
 /** One read that waits for blocks. */
@@ -68,27 +60,19 @@ interface PendingBlock {
  * memory serves every disk and every restore point that shares it. Concurrent misses of one block
  * are one fetch.
  *
- * A view of a cached block stays true for as long as anyone holds it: once shown, its memory is
- * dropped in the end, never written over. One that was only ever copied from gives its memory to the
- * next block, which spares making and collecting it; so a block is copied from at first, and shown
- * when it proves to be wanted often.
+ * A view of a cached block stays true for as long as anyone holds it.
  */
 export class BlockStore {
   readonly #decoder: BlockDecoder;
-  readonly #blocks: LRUCache<string, CachedBlock>;
+  readonly #blocks: BlockCache;
   readonly #pages: LRUCache<string, Page>;
   readonly #pendingPages = new Map<string, Promise<DecodeResult>>();
   readonly #pending = new Map<string, PendingBlock>();
-  readonly #readsBeforeViews: number;
 
   constructor(decoder: BlockDecoder, options: BlockStoreOptions) {
     this.#decoder = decoder;
-    this.#readsBeforeViews = decoder.release === undefined ? 0 : READS_BEFORE_VIEWS;
-    this.#blocks = new LRUCache({
-      maxSize: Math.max(1, options.cacheBytes),
-      sizeCalculation: ({ bytes }) => bytes.byteLength,
-      dispose: ({ bytes, isShown }) => decoder.release?.(bytes, !isShown),
-    });
+    const release = decoder.release?.bind(decoder);
+    this.#blocks = new BlockCache(options.cacheBytes, release);
     this.#pages = new LRUCache({
       maxSize: Math.max(1, options.pageCacheBytes),
       sizeCalculation: (page) => page.sizeBytes,
@@ -97,11 +81,7 @@ export class BlockStore {
 
   /** A view of a cached block, at once; of one that is seldom read, nothing. */
   peek(reference: BlockReference): Uint8Array | undefined {
-    const block = this.#blocks.get(keyOf(reference));
-    if (block === undefined) return undefined;
-    if (!block.isShown && block.reads < this.#readsBeforeViews) return undefined;
-    block.isShown = true;
-    return block.bytes;
+    return this.#blocks.view(keyOf(reference));
   }
 
   /** A cached page, at once. */
@@ -123,8 +103,7 @@ export class BlockStore {
       if (cached === undefined) {
         this.#join(part, missing, (result) => finishPart(read, parts, index, result));
       } else {
-        cached.reads += 1;
-        finishPart(read, parts, index, cached.bytes);
+        finishPart(read, parts, index, cached);
       }
     });
     if (parts.length === 0) resolve(undefined);
@@ -215,11 +194,7 @@ export class BlockStore {
     const waiters = this.#pending.get(key)?.waiters ?? [];
     this.#pending.delete(key);
     for (const waiter of waiters) waiter(result);
-    if (!(result instanceof Uint8Array)) return;
-    const block = { bytes: result, reads: waiters.length, isShown: false };
-    this.#blocks.set(key, block);
-    // One that is larger than the whole cache is not kept.
-    if (!this.#blocks.has(key)) this.#decoder.release?.(result, true);
+    if (result instanceof Uint8Array) this.#blocks.add(key, result, waiters.length);
   }
 }
 

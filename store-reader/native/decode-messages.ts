@@ -21,8 +21,6 @@ export interface DecodeWork {
   readonly batches: readonly (readonly number[])[];
   /** Slots that are new to the thread. */
   readonly memory: readonly (readonly [slot: number, memory: SharedArrayBuffer])[];
-  /** Slots that it will not hear of again. */
-  readonly gone: readonly number[];
 }
 
 /** Work that is done. */

@@ -111,14 +111,18 @@ describe('decoding threads', () => {
     }
   });
 
-  it('use the memory of blocks again that were only copied from', async () => {
+  it('use their memory again and again, also of blocks that were shown', async () => {
     const { repository, disk } = await openCaptured(scratch, { threads: 1, cacheBytes: 2 * BLOCK });
     const made = vi.spyOn(globalThis, 'SharedArrayBuffer');
     try {
       for (let turn = 0; turn < 4; turn += 1) {
         expect(Buffer.compare(await readBytes(disk, 0, CONTENT.length), CONTENT)).toBe(0);
       }
-      // 200 blocks passed through.
+      for (let block = 0; block < 20; block += 1) {
+        for (let turn = 0; turn < 4; turn += 1) await readBytes(disk, block * BLOCK, 512);
+        expect(disk.peek(block * BLOCK, 512)).toBeDefined();
+      }
+      // 220 blocks passed through.
       expect(made.mock.calls.length).toBeGreaterThan(0);
       expect(made.mock.calls.length).toBeLessThan(60);
     } finally {

@@ -4,6 +4,7 @@ import type { BlockDecoder, DecodeRequest, DecodeResult } from './decoder.ts';
 import {
   CLOSE,
   type DecodeDone,
+  type DecodeWork,
   type DecodeWorkerData,
   SLOT_HEADER_BYTES,
 } from './decode-messages.ts';
@@ -77,12 +78,11 @@ export class DecodePool implements BlockDecoder {
     if (index >= 0) this.#waiting.push(...this.#ahead.splice(index, 1));
   }
 
-  release(block: Uint8Array, reusable: boolean): void {
+  release(block: Uint8Array): void {
     const slot = this.#out.get(block.buffer);
     if (slot === undefined) return;
     this.#out.delete(block.buffer);
-    if (reusable) slot.owner.reuse(slot);
-    else slot.owner.letGo(slot);
+    slot.owner.reuse(slot);
   }
 
   async close(): Promise<void> {
@@ -124,7 +124,7 @@ export class DecodePool implements BlockDecoder {
     this.#handOut(this.#ahead, work);
     for (const [{ thread, slots }, batches] of work) {
       thread.ref();
-      thread.postMessage({ batches, ...slots.takeNews() });
+      thread.postMessage({ batches, memory: slots.takeNew() } satisfies DecodeWork);
     }
   }
 

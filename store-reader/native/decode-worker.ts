@@ -31,7 +31,6 @@ function serve(port: Port, data: DecodeWorkerData): void {
       return;
     }
     for (const [number, memory] of message.memory) slots.set(number, new Uint8Array(memory));
-    for (const number of message.gone) slots.delete(number);
     void work(port, decoder, slots, message.batches);
   });
 }

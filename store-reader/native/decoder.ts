@@ -27,12 +27,8 @@ export interface BlockDecoder {
   decode(batch: readonly DecodeRequest[], isAhead?: boolean): Promise<readonly DecodeResult[]>;
   /** Somebody waits now for a block that was asked for ahead. */
   hasten?(reference: BlockReference): void;
-  /**
-   * Takes back the memory of a result, once. A result that is never given back stays whole.
-   *
-   * @param reusable false when somebody may still look at it: then it is never written to again.
-   */
-  release?(block: Uint8Array, reusable: boolean): void;
+  /** Takes back the memory of a result, to be written over: nobody looks at it any more. */
+  release?(block: Uint8Array): void;
   close(): Promise<void>;
 }
 

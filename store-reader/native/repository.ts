@@ -158,7 +158,7 @@ export class NativeRepository {
         const results = await prover.decode(batch);
         batch.forEach(({ reference }, index) => {
           const result = results[index];
-          if (result instanceof Uint8Array) prover.release?.(result, true);
+          if (result instanceof Uint8Array) prover.release?.(result);
           outcome.set(reference, result instanceof Uint8Array ? undefined : result);
         });
       }),

@@ -10,15 +10,14 @@ export interface Slot {
 }
 
 /**
- * The slots of one thread. New memory is dear (it must be faulted in, and collected), so a slot whose
- * block nobody can look at any more is used again; one that somebody may still look at is let go.
+ * The slots of one thread. New memory is dear (it must be faulted in, and collected), and what two
+ * threads share is collected late if ever: so slots are used again, and never let go.
  */
 export class SlotPool {
   readonly #capacityBytes: number;
   readonly #idle: Slot[] = [];
   #next = 0;
   #added: [number, SharedArrayBuffer][] = [];
-  #gone: number[] = [];
   #ended = false;
 
   /** @param capacityBytes the longest block. */
@@ -37,23 +36,17 @@ export class SlotPool {
     if (!this.#ended) this.#idle.push(slot);
   }
 
-  /** The slot's memory is left to whoever still looks at it. */
-  letGo(slot: Slot): void {
-    this.#gone.push(slot.number);
-  }
-
   /** The thread is no more. */
   end(): void {
     this.#ended = true;
     this.#idle.length = 0;
   }
 
-  /** What the thread must be told of slots before it hears of them in work. */
-  takeNews(): { memory: [number, SharedArrayBuffer][]; gone: number[] } {
-    const news = { memory: this.#added, gone: this.#gone };
+  /** Slots that the thread must be told of before it hears of them in work. */
+  takeNew(): [number, SharedArrayBuffer][] {
+    const added = this.#added;
     this.#added = [];
-    this.#gone = [];
-    return news;
+    return added;
   }
 
   #make(): Slot {
