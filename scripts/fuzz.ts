@@ -65,9 +65,9 @@ function main(): number {
 
 /** Of parsers. Mutated PDUs, which are of another kind, have a command of their own: `make soak`. */
 function allFiles(): string[] {
-  const folder = 'test/fuzz';
-  const names = readdirSync(folder).filter((name) => name.endsWith('.test.ts'));
-  return names.filter((name) => !name.startsWith('iscsi')).map((name) => path.join(folder, name));
+  const place = 'test/fuzz';
+  const names = readdirSync(place).filter((name) => name.endsWith('.test.ts'));
+  return names.filter((name) => !name.startsWith('iscsi')).map((name) => path.join(place, name));
 }
 
 function readTallies(file: string): Tally[] {
