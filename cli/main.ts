@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   tree: async () => (await import('./commands/tree.ts')).registerTree,
   find: async () => (await import('./commands/find.ts')).registerFind,
   diff: async () => (await import('./commands/diff.ts')).registerDiff,
+  history: async () => (await import('./commands/history.ts')).registerHistory,
   volumes: async () => (await import('./commands/volumes.ts')).registerVolumes,
   info: async () => (await import('./commands/info.ts')).registerInfo,
   verify: async () => (await import('./commands/verify.ts')).registerVerify,

@@ -15,6 +15,13 @@ export {
   type MachineDifference,
 } from './compare/compare-machines.ts';
 export type { Aspect } from './compare/model.ts';
+export {
+  type HistoryCounts,
+  historyOf,
+  type HistorySource,
+  type Version,
+} from './history/history.ts';
+export { type FoundFile, lookFor, type Wanted } from './history/look.ts';
 export { Machine, type MachineAddress } from './machine.ts';
 export { nameForJson, showName, showText } from './names.ts';
 export {

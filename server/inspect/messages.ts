@@ -77,6 +77,16 @@ export interface DiffRequest {
   readonly json: boolean;
 }
 
+/** All states of one file. */
+export interface HistoryRequest {
+  readonly address: string;
+  /** SHA-256 of each version's content. */
+  readonly hash: boolean;
+  /** Go by the file's number, whatever it was called, instead of its path. */
+  readonly follow: boolean;
+  readonly json: boolean;
+}
+
 /** The answer is frames (`copy/frames.ts`), for the process that writes the files. */
 export interface CopyRequest extends Common {
   /** What is in a directory too, not the directory alone. */
@@ -99,6 +109,7 @@ export interface ArchiveRequest extends Common {
 export interface InspectRequests {
   copy: CopyRequest;
   diff: DiffRequest;
+  history: HistoryRequest;
   list: ListRequest;
   read: ReadRequest;
   stat: StatRequest;

@@ -22,6 +22,8 @@ export const HANDLERS: { readonly [K in InspectRequestName]: InspectHandler<Insp
     copy,
     diff: async (context, body) => await (await import('./requests/diff.ts')).diff(context, body),
     find,
+    history: async (context, body) =>
+      await (await import('./requests/history.ts')).history(context, body),
     list,
     read,
     stat,

@@ -1,18 +1,20 @@
 import { type Address, parseAddress, Ranges, RestoreError } from '../../core/index.ts';
 import {
-  changedExtents,
   type NativeRepository,
   type PointRecord,
+  pointsOf,
   resolveAddress,
 } from '../../store-reader/index.ts';
 import {
   ChangedVolumes,
+  type HistorySource,
   Machine,
   type PlaceProblem,
   type Places,
   type ResolvedPath,
   showName,
 } from '../../vfs/index.ts';
+import { changedDisks, disksOf, haveSameDisks } from './point-disks.ts';
 import type { Output } from './output.ts';
 import type { Remarks } from './remarks.ts';
 
@@ -82,19 +84,27 @@ export class InspectSession {
    * @throws RestoreError `CORRUPT`, `IO`.
    */
   async changedVolumes(before: OpenPoint, after: OpenPoint): Promise<ChangedVolumes> {
-    const disks = [];
-    for (const disk of after.point.disks) {
-      const source = this.#repository.openDisk(after.point, disk);
-      const former = before.point.disks.find(({ id }) => id === disk.id);
-      const extents = [];
-      if (former === undefined) extents.push({ offset: 0, length: source.size });
-      else {
-        const other = this.#repository.openDisk(before.point, former);
-        for await (const extent of changedExtents(other, source)) extents.push(extent);
-      }
-      disks.push({ id: disk.id, source, changed: Ranges.of(extents) });
-    }
+    const changed = await changedDisks(this.#repository, before.point, after.point);
+    const disks = disksOf(this.#repository, after.point).map(({ id, source }) => ({
+      ...{ id, source },
+      changed: changed.get(id) ?? Ranges.none,
+    }));
     return await ChangedVolumes.open(before.machine.volumes, after.machine.volumes, disks);
+  }
+
+  /** All points of a machine, for a history. */
+  async history(machine: string): Promise<HistorySource<PointRecord>> {
+    const repository = this.#repository;
+    const points: PointRecord[] = [];
+    for (const name of pointsOf(repository.catalog, machine)) {
+      points.push(await repository.point(name));
+    }
+    return {
+      points,
+      disksOf: async (point) => disksOf(repository, point),
+      haveSameDisks: async (one, other) => haveSameDisks(one, other),
+      changed: (one, other) => changedDisks(repository, one, other),
+    };
   }
 
   /** Tells of volumes that are not clean, each state of each once. */
@@ -144,12 +154,7 @@ export class InspectSession {
     const known = this.#machines.get(point.id);
     if (known !== undefined) return await known;
     await this.#makeRoom();
-    const opening = Machine.open(
-      point.disks.map((disk) => ({
-        id: disk.id,
-        source: this.#repository.openDisk(point, disk),
-      })),
-    );
+    const opening = Machine.open(disksOf(this.#repository, point));
     this.#machines.set(point.id, opening);
     try {
       const machine = await opening;
