@@ -5,7 +5,7 @@ NODE := node_modules/.bin/node --disable-warning=ExperimentalWarning
 TEST := $(NODE) scripts/test.ts
 
 .DEFAULT_GOAL := help
-.PHONY: help conformance demo soak test setup setup-demo check unit tooling golden fuzz e2e bench build format clean
+.PHONY: help conformance demo soak test setup setup-demo check unit tooling golden fuzz commands e2e bench build format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -36,6 +36,9 @@ golden: setup ## results against those of independent tools
 
 fuzz: setup ## 200,000 and more mutated images to all parsers; about half an hour
 	@$(NODE) scripts/fuzz.ts
+
+commands: setup ## the command line against real disks, two files at a time
+	@$(TEST) commands
 
 e2e: setup ## whole programs against real clients
 	@$(TEST) e2e

@@ -3,12 +3,21 @@ import { defineConfig } from 'vitest/config';
 /** Tests of these kinds stand in test/KIND/; all others stand beside the code they test. */
 const KINDS_WITH_A_FOLDER = ['tooling', 'golden', 'fuzz', 'e2e'] as const;
 
+/**
+ * End-to-end tests that run commands alone, two files at a time. The others start services and guests,
+ * and some measure them: one file at a time.
+ */
+const COMMANDS_ONLY = [
+  'test/e2e/{archive,cli,cli-increment,copy,damage,diff*,every-image,files-*,history}.test.ts',
+];
+
 /** What one test, and one hook, may take. Machines of the build server are slow and shared. */
 const TIMEOUT_MS = {
   unit: 20_000,
   tooling: 60_000,
   golden: 60_000,
   fuzz: 120_000,
+  commands: 300_000,
   e2e: 300_000,
 } as const;
 
@@ -32,7 +41,10 @@ export default defineConfig({
         ['**/*.test.ts'],
         KINDS_WITH_A_FOLDER.map((kind) => `test/${kind}/**`),
       ),
-      ...KINDS_WITH_A_FOLDER.map((kind) => project(kind, [`test/${kind}/**/*.test.ts`], [])),
+      ...KINDS_WITH_A_FOLDER.map((kind) =>
+        project(kind, [`test/${kind}/**/*.test.ts`], kind === 'e2e' ? COMMANDS_ONLY : []),
+      ),
+      project('commands', COMMANDS_ONLY, []),
     ],
   },
 });

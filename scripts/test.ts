@@ -3,7 +3,7 @@
  * `N passed, N failed, N skipped`. Exits with 1 when anything failed; in CI (CI=true) also when a
  * test was skipped that test/permitted-skips.txt does not list.
  *
- *   node scripts/test.ts [GROUP…]     groups: checks unit tooling golden fuzz e2e
+ *   node scripts/test.ts [GROUP…]     groups: checks tooling unit golden fuzz commands e2e
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -12,7 +12,7 @@ export interface Step {
   readonly kind: 'check' | 'vitest';
 }
 
-export const GROUPS = ['checks', 'tooling', 'unit', 'golden', 'fuzz', 'e2e'] as const;
+export const GROUPS = ['checks', 'tooling', 'unit', 'golden', 'fuzz', 'commands', 'e2e'] as const;
 export type Group = (typeof GROUPS)[number];
 
 /** A whole run must end within this. */
@@ -27,6 +27,7 @@ export const STEPS: readonly Step[] = [
   tests('tooling', 5, '--maxWorkers=2'),
   tests('golden', 8, '--maxWorkers=2'),
   tests('fuzz', 8, '--maxWorkers=2'),
+  tests('commands', 10, '--maxWorkers=2'),
   // One file at a time: each starts services and guests of its own, and measures them.
   tests('e2e', 15, '--maxWorkers=1'),
 ];
