@@ -168,6 +168,23 @@ describe('an overlay', () => {
     await overlay.close();
   });
 
+  it('keeps its size limit also while several writes are under way', async () => {
+    // Long writes go through threads, side by side.
+    const length = 64 * PAGE;
+    const overlay = await small(freshFolder(), { sizeLimitBytes: 2.5 * length });
+    const writes = Array.from({ length: 4 }, (_, index) =>
+      overlay.writeFrom(new Uint8Array(length).fill(index + 1), index * length),
+    );
+    const outcomes = await Promise.allSettled(writes);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual([
+      ...['fulfilled', 'fulfilled', 'rejected', 'rejected'],
+    ]);
+    expect(overlay.usedBytes).toBe(2 * length);
+    // What was refused holds no room.
+    await overlay.writeFrom(new Uint8Array(length / 2).fill(9), 3 * length);
+    await overlay.close();
+  });
+
   it('keeps the free-space floor', async () => {
     const folder = freshFolder();
     const overlay = await small(folder, { freeSpaceFloorBytes: 2 ** 50 });

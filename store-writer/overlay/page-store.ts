@@ -40,6 +40,8 @@ interface Gap {
 export class PageStore {
   readonly #parts: PageStoreParts;
   readonly #map: PageMap;
+  /** New pages that are being written and not on the map yet. */
+  #comingPages = 0;
 
   constructor(parts: PageStoreParts) {
     this.#parts = parts;
@@ -74,8 +76,14 @@ export class PageStore {
   /** As {@link storeNow}, without blocking. The range must be held. */
   async store(patch: Patch): Promise<void> {
     const pages = this.#takeRoom(patch);
-    for (const { bytes, offset } of this.#inOrder(patch, pages)) {
-      await this.#parts.data.write(bytes, DATA_OFFSET + offset);
+    // Others look for room while this one is being written.
+    this.#comingPages += pages.newPages;
+    try {
+      for (const { bytes, offset } of this.#inOrder(patch, pages)) {
+        await this.#parts.data.write(bytes, DATA_OFFSET + offset);
+      }
+    } finally {
+      this.#comingPages -= pages.newPages;
     }
     this.#mark(pages.first, pages.count);
   }
@@ -116,7 +124,7 @@ export class PageStore {
       const { first, count } = pagesOf(patch);
       if (!this.#vanishes(patch)) newPages += count - this.#map.countData(first, count);
     }
-    this.#parts.room.take(newPages * PAGE_BYTES, this.#map.dataPages * PAGE_BYTES);
+    this.#parts.room.take(newPages * PAGE_BYTES, this.#takenBytes);
     for (const patch of patches) await this.#zeroPatch(patch);
   }
 
@@ -175,12 +183,16 @@ export class PageStore {
     return bytes;
   }
 
+  get #takenBytes(): number {
+    return (this.#map.dataPages + this.#comingPages) * PAGE_BYTES;
+  }
+
   #takeRoom(patch: Patch): { first: number; count: number; newPages: number } {
     const { first, count } = pagesOf(patch);
     const newPages = count - this.#map.countData(first, count);
     if (newPages > 0) {
       const { room, mapFile, changes } = this.#parts;
-      room.take(newPages * PAGE_BYTES, this.#map.dataPages * PAGE_BYTES);
+      room.take(newPages * PAGE_BYTES, this.#takenBytes);
       mapFile.reserve(2, changes.count + 1, false);
     }
     return { first, count, newPages };
