@@ -24,7 +24,7 @@ export interface MachineAddress {
 
 /** Metadata kept over all volumes of a machine, in bytes, and for one at the most and the least. */
 const CACHE_BYTES = 96 * 1024 * 1024;
-const VOLUME_CACHE_BYTES_MAX = 48 * 1024 * 1024;
+const VOLUME_CACHE_BYTES_MAX = 32 * 1024 * 1024;
 const VOLUME_CACHE_BYTES_MIN = 4 * 1024 * 1024;
 
 /** The disks of one machine at one point in time, their volumes, and the files in those. */

@@ -11,10 +11,10 @@ import { undoFixups } from './fixups.ts';
 import { MAGIC, Record } from './layout.ts';
 
 /** The unit in which the MFT is read. */
-const PIECE_BYTES = 64 * 1024;
-const CACHE_BYTES = 48 * 1024 * 1024;
+const PIECE_BYTES = 16 * 1024;
+const CACHE_BYTES = 32 * 1024 * 1024;
 /** Pieces that are read at once where the reader goes through the MFT in order. */
-const AHEAD_PIECES = 16;
+const AHEAD_PIECES = 64;
 
 const STATE = { UNCHECKED: 0, SOUND: 1, DAMAGED: 2 } as const;
 
