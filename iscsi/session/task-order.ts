@@ -5,7 +5,7 @@ import type { SharedBudget } from '../protocol/pdu-writer.ts';
 import type { ScsiTask } from './scsi-task.ts';
 
 /** RFC 7143 section 11.3.1: bits 0 to 2 of a command's flags. Others than these are as SIMPLE. */
-export const TASK_ATTRIBUTE = { ordered: 2, headOfQueue: 3 } as const;
+const TASK_ATTRIBUTE = { ordered: 2, headOfQueue: 3 } as const;
 
 /** A data segment may be empty, so that bytes alone do not bound how many there are. */
 const MAX_HELD_PDUS = 1024;
