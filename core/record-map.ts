@@ -24,6 +24,8 @@ export interface RecordMap {
   recordsIn(ranges: Ranges, signal?: AbortSignal): AsyncIterable<RecordRun>;
   /** Records as they are stored, one behind the other; fewer of them where they end. */
   readRecords(run: RecordRun, signal?: AbortSignal): Promise<Uint8Array>;
+  /** The record that this one continues; itself, mostly. */
+  baseOf(number: number, signal?: AbortSignal): Promise<number>;
   /** The file that the record stands for; `undefined` when it is not in use or the system's own. */
   fileOf(number: number, signal?: AbortSignal): Promise<NodeId | undefined>;
   numberOf(node: NodeId): number;

@@ -42,6 +42,11 @@ class Budgeted implements RecordMap {
     return this.#next.readRecords(run, signal);
   }
 
+  baseOf(number: number, signal?: AbortSignal): Promise<number> {
+    this.#budget.renew();
+    return this.#next.baseOf(number, signal);
+  }
+
   fileOf(number: number, signal?: AbortSignal): Promise<NodeId | undefined> {
     this.#budget.renew();
     return this.#next.fileOf(number, signal);

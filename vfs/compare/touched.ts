@@ -26,11 +26,54 @@ export interface TouchedOptions {
  */
 export async function touchedRecords(options: TouchedOptions): Promise<Set<number>> {
   const touched = await differingRecords(options);
-  const rest = await unexplained(options, touched);
+  const rest = await withoutParents(options, touched, await unexplained(options, touched));
   if (!rest.isEmpty) {
     for await (const number of options.after.ownersOf(rest, options.signal)) touched.add(number);
   }
   return touched;
+}
+
+/**
+ * The directories of touched files are the likeliest to own what is left: NTFS keeps sizes and times
+ * in them, too.
+ */
+async function withoutParents(
+  { after, signal }: TouchedOptions,
+  touched: Set<number>,
+  rest: Ranges,
+): Promise<Ranges> {
+  if (rest.isEmpty) return rest;
+  const files = new Set<number>();
+  for (const number of touched) {
+    if (await isFile(after, number, signal)) files.add(number);
+  }
+  const parents = new Set<number>();
+  for await (const { parent } of after.namesOf(files, [...files], signal)) {
+    if (!touched.has(parent)) parents.add(parent);
+  }
+  const explained = [];
+  for (const parent of parents) {
+    for await (const place of after.placesOf(parent, signal)) {
+      if (!rest.touches(place.offset, place.length)) continue;
+      touched.add(parent);
+      explained.push(place);
+    }
+  }
+  return rest.without(Ranges.of(explained));
+}
+
+/** What is damaged is told by whoever reads it. */
+async function isFile(
+  map: RecordMap,
+  number: number,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    return (await map.fileOf(number, signal)) !== undefined;
+  } catch (error) {
+    if (!isRestoreError(error, 'CORRUPT')) throw error;
+    return false;
+  }
 }
 
 async function differingRecords(options: TouchedOptions): Promise<Set<number>> {
@@ -38,7 +81,10 @@ async function differingRecords(options: TouchedOptions): Promise<Set<number>> {
   const touched = new Set<number>();
   for (const map of [after, before]) {
     for await (const run of map.recordsIn(changed, signal)) {
-      for (const number of await othersIn(options, run)) touched.add(number);
+      for (const number of await othersIn(options, run)) {
+        touched.add(number);
+        for (const side of [before, after]) touched.add(await side.baseOf(number, signal));
+      }
     }
   }
   return touched;

@@ -7,6 +7,7 @@ import {
   type LinkTarget,
   type ListOptions,
   type NodeId,
+  type RecordMap,
   RestoreError,
   type SpaceUse,
   type SparseSource,
@@ -24,6 +25,7 @@ import { linkOf } from './link.ts';
 import { checkKind, Lister, type OpenDirectory } from './lister.ts';
 import { nodeOf, referenceOf } from './node-id.ts';
 import type { NtfsFile } from './ntfs-file.ts';
+import { NtfsRecordMap } from './records/record-map.ts';
 import { openStream } from './stream.ts';
 import type { CaseRules } from './upcase.ts';
 import type { VolumeInformation } from './volume-information.ts';
@@ -46,6 +48,7 @@ export class NtfsFileSystem implements FileSystem {
   readonly uuid: string;
   readonly root: NodeId;
   readonly space: SpaceUse;
+  readonly records: RecordMap;
   readonly #volume: Volume;
   readonly #geometry: Geometry;
   readonly #loader: FileLoader;
@@ -61,6 +64,7 @@ export class NtfsFileSystem implements FileSystem {
     this.#geometry = geometry;
     this.#loader = loader;
     this.#lister = new Lister(volume, geometry, loader, rules);
+    this.records = new NtfsRecordMap({ volume, geometry, loader, lister: this.#lister });
     this.#xattrs = new XattrReader(loader, volume.health);
   }
 

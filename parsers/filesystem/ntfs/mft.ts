@@ -33,7 +33,8 @@ interface Group {
 /** The master file table: every file's record, by number. */
 export class Mft {
   readonly recordBytes: number;
-  readonly #source: SparseSource;
+  /** The content of `$MFT`: records as they are stored. */
+  readonly source: SparseSource;
   readonly #health: HealthLog;
   readonly #perPiece: number;
   readonly #groups = new LRUCache<Group, Group>({
@@ -55,7 +56,7 @@ export class Mft {
     health: HealthLog,
     replaced: ReadonlyMap<number, FileRecord> = new Map(),
   ) {
-    this.#source = source;
+    this.source = source;
     this.#health = health;
     this.#replaced = replaced;
     this.recordBytes = recordBytes;
@@ -63,7 +64,7 @@ export class Mft {
   }
 
   get count(): number {
-    return Math.floor(this.#source.size / this.recordBytes);
+    return Math.floor(this.source.size / this.recordBytes);
   }
 
   /**
@@ -136,7 +137,7 @@ export class Mft {
   /** Never used since the volume was made: all zeros. */
   async #isUnused(number: number): Promise<boolean> {
     const bytes = new Uint8Array(this.recordBytes);
-    await this.#source.readInto(bytes, number * this.recordBytes);
+    await this.source.readInto(bytes, number * this.recordBytes);
     return bytes.every((byte) => byte === 0);
   }
 
@@ -189,7 +190,7 @@ export class Mft {
     const size = Math.min(end * PIECE_BYTES, this.count * this.recordBytes) - at;
     // Not filled with zeros first: a read fills all of it, or throws.
     const bytes = Buffer.allocUnsafeSlow(size);
-    await this.#source.readInto(bytes, at, signal);
+    await this.source.readInto(bytes, at, signal);
     const states = new Uint8Array(size / this.recordBytes);
     const group = { firstPiece: first, pieceCount: end - first, bytes, states };
     for (let piece = first; piece < end; piece += 1) this.#pieces.set(piece, group);

@@ -78,6 +78,10 @@ export class ExtRecordMap implements RecordMap {
     return readWithin(metadata, offset, length, `inode ${first}`, signal);
   }
 
+  async baseOf(number: number): Promise<number> {
+    return number;
+  }
+
   async fileOf(number: number, signal?: AbortSignal): Promise<NodeId | undefined> {
     if (number < this.#volume.superblock.firstInode && number !== ROOT_INODE) return undefined;
     const raw = await this.readRecords({ first: number, count: 1 }, signal);
