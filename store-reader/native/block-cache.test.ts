@@ -72,6 +72,18 @@ describe('a cache of blocks', () => {
     }
   });
 
+  it('makes no memory of its own for a disk much larger than itself, read over and over', () => {
+    const { cache, add } = makeCache();
+    for (let number = 0; number < 200; number += 1) add(number);
+    for (let pass = 0; pass < 3; pass += 1) {
+      for (let number = 1000; number < 1600; number += 1) add(number);
+    }
+    // What was owned before is owned still: nothing took its place.
+    for (let number = 0; number < OWNED_BLOCKS; number += 1) {
+      expect(isOf(cache.view(`block ${number}`), number)).toBe(true);
+    }
+  });
+
   it('keeps what comes back after it has left, also when all else is full', () => {
     const { cache, add } = makeCache();
     for (let number = 0; number < 300; number += 1) add(number);

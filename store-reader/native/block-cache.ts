@@ -8,8 +8,6 @@ const BORROWED_SHARE = 1 / 4;
 const BORROWED_BYTES_MAX = 32 * MIB;
 /** A small cache is shared half and half up to this. */
 const BORROWED_BYTES_SMALL = 4 * MIB;
-/** Keys of evicted blocks that are remembered. */
-const REMEMBERED_MAX = 16_384;
 
 interface BorrowedBlock {
   readonly bytes: Uint8Array;
@@ -30,13 +28,18 @@ interface BorrowedBlock {
 export class BlockCache {
   readonly #owned: LRUCache<string, Uint8Array>;
   readonly #borrowed: LRUCache<string, BorrowedBlock> | undefined;
-  readonly #left = new LRUCache<string, true>({ max: REMEMBERED_MAX });
+  /** Sizes of blocks that have left: as many as the cache itself could hold. */
+  readonly #left: LRUCache<string, number>;
   readonly #release: ((bytes: Uint8Array) => void) | undefined;
 
   /** @param release gives back a borrowed block's memory; absent where blocks have their own. */
   constructor(budgetBytes: number, release: ((bytes: Uint8Array) => void) | undefined) {
     this.#release = release;
     const borrowedBytes = release === undefined ? 0 : borrowedShare(budgetBytes);
+    this.#left = new LRUCache({
+      maxSize: Math.max(1, budgetBytes),
+      sizeCalculation: (sizeBytes) => sizeBytes,
+    });
     this.#owned = new LRUCache({
       maxSize: Math.max(1, budgetBytes - borrowedBytes),
       sizeCalculation: (bytes) => bytes.byteLength,
@@ -101,7 +104,7 @@ export class BlockCache {
   #leaves(key: string, bytes: Uint8Array): void {
     const hasRoom = this.#owned.calculatedSize + bytes.byteLength <= this.#owned.maxSize;
     if (hasRoom) this.#owned.set(key, new Uint8Array(bytes));
-    else this.#left.set(key, true);
+    else this.#left.set(key, bytes.byteLength);
   }
 }
 
