@@ -187,6 +187,24 @@ describe(`a damaged or unusual ISO 9660${suffix}`, () => {
     await expect(listFileSystem(fileSystem)).rejects.toMatchObject({ code: 'CORRUPT' });
   });
 
+  it('ends where the root names itself by its own first record', async () => {
+    const image = plain();
+    const root = image.readUInt32LE(16 * 2048 + 156 + 2) * 2048;
+    // The name of `.`, which is the byte 0.
+    image.writeUInt8('X'.charCodeAt(0), root + 33);
+    const fileSystem = await open(image);
+    const names: string[] = [];
+    const listing = (async () => {
+      for await (const batch of fileSystem.list(fileSystem.root)) {
+        names.push(...batch.map(({ name }) => name));
+        expect(batch.map(({ node }) => node)).not.toContain(fileSystem.root);
+      }
+    })();
+    await expect(listing).rejects.toMatchObject({ code: 'CORRUPT' });
+    expect(names).toContain('many');
+    expect(names).not.toContain('x');
+  });
+
   it('lists what comes before a damaged record and in the sectors behind it', async () => {
     const image = plain();
     const sound = await listFileSystem(await open(plain()));

@@ -29,6 +29,9 @@ export interface IsoFacts {
   readonly totalBytes: number;
 }
 
+/** The place around the root: no directory's. */
+const OUTSIDE = -1;
+
 /** Where a directory's records are. */
 interface Extent {
   readonly at: number;
@@ -59,6 +62,8 @@ export class IsoFileSystem implements FileSystem {
     this.caseSensitive = kind === 'Rock Ridge';
     // The root's own record, `.`, is its first.
     this.root = rootAt;
+    // Damage can make a name of that record, by which the root would lie in itself.
+    this.#tree.found(rootAt, OUTSIDE);
     this.#names = new NameIndex(this.caseSensitive ? (name) => name : foldCase);
   }
 
