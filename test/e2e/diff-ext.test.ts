@@ -58,8 +58,7 @@ async function compared(
   return await diffByCommand(cli, repository, one as string, other as string, ...more);
 }
 
-const listOf = (image: string): Promise<Listing> =>
-  withExtMounted(image, 'loop,ro', listMounted);
+const listOf = (image: string): Promise<Listing> => withExtMounted(image, 'loop,ro', listMounted);
 
 async function changedCopy(image: string, change: (root: string) => void): Promise<string> {
   const copy = `${image}.after`;

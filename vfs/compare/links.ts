@@ -22,7 +22,7 @@ export interface Links {
 
 type LinkMap = Map<number, Map<string, RecordName>>;
 
-export function keyOf({ parent, name }: RecordName): string {
+function keyOf({ parent, name }: RecordName): string {
   return `${parent}/${name}`;
 }
 
