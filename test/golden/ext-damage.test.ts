@@ -111,6 +111,21 @@ describe('ext with something wrong', () => {
     expect(state).toBe('partly damaged');
   });
 
+  it('tells sums that a flipped bit switched off from those that tune2fs did', async () => {
+    const image = await make('sums', ['-t', 'ext4']);
+    await withExtOpened(image, async ({ health }) => expect(health.state).toBe('clean'));
+    // s_feature_ro_compat: metadata_csum is 0x400.
+    const [flags] = readFileSync(image).subarray(1024 + 0x65);
+    patch(image, 1024 + 0x65, Buffer.of((flags as number) & ~0x04));
+    await withExtOpened(image, async ({ health }) => {
+      expect(health.state).toBe('partly damaged');
+      expect(health.findings[0]?.where?.structure).toBe('s_feature_ro_compat');
+    });
+    patch(image, 1024 + 0x65, Buffer.of(flags as number));
+    await run('tune2fs', ['-O', '^metadata_csum', image]);
+    await withExtOpened(image, async ({ health }) => expect(health.state).toBe('clean'));
+  });
+
   it('tells a truncated volume from a whole one', async () => {
     const image = await make('short', ['-t', 'ext4']);
     execFileSync('truncate', ['-s', '40M', image]);

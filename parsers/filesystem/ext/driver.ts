@@ -70,6 +70,13 @@ function noteState({ health, metadata }: Volume, superblock: Superblock): void {
       where: { structure: 's_state' },
     });
   }
+  if (superblock.hasLostChecksums) {
+    health.note('partly damaged', {
+      message:
+        'checksums are switched off in an unusual way: wrong names and content would not show',
+      where: { structure: 's_feature_ro_compat', expected: 'metadata_csum' },
+    });
+  }
   if (!superblock.state.clean && !hasCompat(superblock, 'has_journal')) {
     health.note('stale', {
       message: 'it was in use, and has no journal: the last changes may be missing or half done',

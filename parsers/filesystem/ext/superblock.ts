@@ -89,6 +89,8 @@ export interface Superblock {
   readonly label: string;
   /** Metadata carries crc32c sums (`metadata_csum`). */
   readonly hasChecksums: boolean;
+  /** It names an algorithm for sums and says that there are none: tune2fs clears both, or neither. */
+  readonly hasLostChecksums: boolean;
   /** What every sum but the superblock's own begins with. */
   readonly checksumSeed: number;
   readonly needsRecovery: boolean;
@@ -161,6 +163,7 @@ export function parseSuperblock(raw: Uint8Array, offset: number): Superblock {
     uuid,
     label: SuperBlock.s_volume_name(view),
     hasChecksums,
+    hasLostChecksums: !hasChecksums && SuperBlock.s_checksum_type(view) !== 0,
     checksumSeed:
       (features.incompat & INCOMPAT.metadata_csum_seed) === 0
         ? continueCrc32c(0xffff_ffff, uuid)
