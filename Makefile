@@ -5,10 +5,10 @@ NODE := node_modules/.bin/node --disable-warning=ExperimentalWarning
 TEST := $(NODE) scripts/test.ts
 
 .DEFAULT_GOAL := help
-.PHONY: help conformance demo soak test setup setup-demo check unit tooling golden fuzz commands e2e bench build format clean
+.PHONY: help conformance demo soak test setup setup-demo check unit tooling golden fuzz commands e2e bench bench-files build format clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: setup-demo ## make two machines, capture them, and open their disks
 	@$(NODE) demo/run.ts
@@ -51,6 +51,9 @@ soak: setup ## a million mutated iSCSI PDUs to a read-only disk, and a million t
 
 bench: setup ## speed, against other programs
 	@status=0; for bench in bench/*/run.ts; do echo "== $$bench"; $(NODE) "$$bench" || status=1; done; exit $$status
+
+bench-files: setup ## speed of files, against Sleuth Kit, ntfs-3g and the kernel; as root
+	@$(NODE) bench/files/run.ts
 
 build: setup ## compile to dist/, for publishing
 	@$(NODE) scripts/build.ts
