@@ -1,6 +1,12 @@
-import { isRestoreError, type Ranges, type RecordName } from '../../core/index.ts';
+import {
+  type HealthState,
+  isRestoreError,
+  type Ranges,
+  type RecordName,
+  type RestoreError,
+} from '../../core/index.ts';
 import { aspectsOf } from './aspects.ts';
-import { findLinks, type Links, type Pair } from './links.ts';
+import { findLinks, type Links, listTouched, movedNumbers, type Pair } from './links.ts';
 import {
   type Aspect,
   type FileChange,
@@ -57,16 +63,16 @@ class Comparing {
     const { before, after, onProblem, signal } = this.#comparison;
     const touched = await touchedRecords({
       ...{ before: before.records, after: after.records, changed: this.#changed },
-      isSound: after.fileSystem.health.state !== 'partly damaged',
+      isSound: SOUND.has(after.fileSystem.health.state),
       onProblem: (error) => onProblem(error, '/'),
       ...(signal === undefined ? {} : { signal }),
     });
-    const pairs = await this.#pairs(touched);
-    const links = await findLinks(
-      ...([before, after, pairs] as const),
-      (error, number) => onProblem(error, `#${number}`),
-      signal,
-    );
+    const pairs = new Map<number, Pair>();
+    await this.#addPairs(pairs, touched);
+    const tell = (error: RestoreError, number: number): void => onProblem(error, `#${number}`);
+    const listings = await listTouched(before, after, pairs, tell, signal);
+    await this.#addPairs(pairs, movedNumbers(listings));
+    const links = await findLinks(before, after, pairs, listings, signal);
     await this.#locate(links);
     for (const [number, pair] of pairs) {
       const names = { before: links.before.get(number), after: links.after.get(number) };
@@ -81,10 +87,10 @@ class Comparing {
     return this.#changes;
   }
 
-  async #pairs(touched: ReadonlySet<number>): Promise<Map<number, Pair>> {
+  async #addPairs(pairs: Map<number, Pair>, numbers: ReadonlySet<number>): Promise<void> {
     const { before, after, onProblem, signal } = this.#comparison;
-    const pairs = new Map<number, Pair>();
-    for (const number of [...touched].sort((a, b) => a - b)) {
+    for (const number of [...numbers].sort((a, b) => a - b)) {
+      if (pairs.has(number)) continue;
       const one = await before.file(number, signal);
       const other = await after.file(number, signal);
       for (const file of [one, other]) if (isRestoreError(file)) onProblem(file, `#${number}`);
@@ -92,7 +98,6 @@ class Comparing {
       if (one !== undefined || other !== undefined)
         pairs.set(number, { before: one, after: other });
     }
-    return pairs;
   }
 
   async #locate(links: Links): Promise<void> {
@@ -203,6 +208,9 @@ class Comparing {
     });
   }
 }
+
+/** States in which the account of free space fits the files. */
+const SOUND: ReadonlySet<HealthState> = new Set(['clean', 'journal replayed']);
 
 const NONE: ReadonlyMap<string, RecordName> = new Map();
 

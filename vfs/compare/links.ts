@@ -26,34 +26,74 @@ function keyOf({ parent, name }: RecordName): string {
   return `${parent}/${name}`;
 }
 
+/** What touched directories hold, by directory and then by {@link keyOf}. */
+type Listings = ReadonlyMap<number, ReadonlyMap<string, RecordName>>;
+
+/** What the touched directories hold on both sides. */
+export interface BothListings {
+  readonly before: Listings;
+  readonly after: Listings;
+}
+
+type DirectoryProblem = (error: RestoreError, number: number) => void;
+
+export async function listTouched(
+  before: RecordSide,
+  after: RecordSide,
+  pairs: ReadonlyMap<number, Pair>,
+  onProblem: DirectoryProblem,
+  signal?: AbortSignal,
+): Promise<BothListings> {
+  const one = new Map<number, ReadonlyMap<string, RecordName>>();
+  const other = new Map<number, ReadonlyMap<string, RecordName>>();
+  for (const [number, pair] of pairs) {
+    const sides = [
+      { names: one, side: before, file: pair.before },
+      { names: other, side: after, file: pair.after },
+    ];
+    const found = [];
+    for (const { names, side, file } of sides) {
+      if (!isDirectory(file)) continue;
+      const own = await namesIn(side, number, file, onProblem, signal);
+      found.push({ names, own });
+    }
+    // What one side could not list whole would look added or removed.
+    if (found.some(({ own }) => own === undefined)) continue;
+    for (const { names, own } of found) if (own !== undefined) names.set(number, own);
+  }
+  return { before: one, after: other };
+}
+
+/** Numbers of the files with a name that is on one side alone: their own records may say nothing. */
+export function movedNumbers({ before, after }: BothListings): Set<number> {
+  const moved = new Set<number>();
+  for (const [side, opposite] of [
+    [before, after],
+    [after, before],
+  ] as const) {
+    for (const [directory, names] of side) {
+      const others = opposite.get(directory);
+      for (const [key, { number }] of names) {
+        if (others?.get(key)?.number !== number) moved.add(number);
+      }
+    }
+  }
+  return moved;
+}
+
 /**
- * Finds the names of touched files. Touched directories are listed on both sides. All others are the
- * same on both: what is found there, where a file has more names, holds before and after.
+ * Finds the names of touched files. All directories that were not touched are the same on both sides:
+ * what is found there, where a file has more names, holds before and after.
  */
 export async function findLinks(
   before: RecordSide,
   after: RecordSide,
   pairs: ReadonlyMap<number, Pair>,
-  onProblem: (error: RestoreError, number: number) => void,
+  listings: BothListings,
   signal?: AbortSignal,
 ): Promise<Links> {
-  const one: LinkMap = new Map();
-  const other: LinkMap = new Map();
-  const directories = { before: new Set<number>(), after: new Set<number>() };
-  for (const [number, pair] of pairs) {
-    if (isDirectory(pair.before)) {
-      directories.before.add(number);
-      await listInto(one, before, number, pair.before, { pairs, onProblem, signal });
-    }
-    if (isDirectory(pair.after)) {
-      directories.after.add(number);
-      await listInto(other, after, number, pair.after, { pairs, onProblem, signal });
-    }
-  }
-  const add = (map: LinkMap, name: RecordName): void => {
-    const names = map.get(name.number) ?? new Map<string, RecordName>();
-    map.set(name.number, names.set(keyOf(name), name));
-  };
+  const one = linksIn(listings.before, pairs);
+  const other = linksIn(listings.after, pairs);
   const missing = { before: new Set<number>(), after: new Set<number>() };
   for (const [number, pair] of pairs) {
     if (pair.after !== undefined && count(other, number) < linksOf(pair.after.attributes)) {
@@ -63,51 +103,56 @@ export async function findLinks(
     }
   }
   for await (const name of after.records.namesOf(missing.after, [], signal)) {
-    if (directories.after.has(name.parent)) continue;
+    if (listings.after.has(name.parent)) continue;
     add(other, name);
-    if (pairs.get(name.number)?.before !== undefined && !directories.before.has(name.parent)) {
-      add(one, name);
-    }
+    const wasThere = pairs.get(name.number)?.before !== undefined;
+    if (wasThere && !listings.before.has(name.parent)) add(one, name);
   }
   for await (const name of before.records.namesOf(missing.before, [], signal)) {
-    if (directories.before.has(name.parent)) continue;
+    if (listings.before.has(name.parent)) continue;
     add(one, name);
-    if (pairs.get(name.number)?.after !== undefined && !directories.after.has(name.parent)) {
-      add(other, name);
-    }
+    const isThere = pairs.get(name.number)?.after !== undefined;
+    if (isThere && !listings.after.has(name.parent)) add(other, name);
   }
   return { before: one, after: other };
 }
 
-interface ListContext {
-  readonly pairs: ReadonlyMap<number, Pair>;
-  readonly onProblem: (error: RestoreError, number: number) => void;
-  readonly signal: AbortSignal | undefined;
+function linksIn(listings: Listings, pairs: ReadonlyMap<number, Pair>): LinkMap {
+  const links: LinkMap = new Map();
+  for (const names of listings.values()) {
+    for (const name of names.values()) if (pairs.has(name.number)) add(links, name);
+  }
+  return links;
 }
 
-/** Notes what a directory says of touched files. */
-async function listInto(
-  links: LinkMap,
+function add(links: LinkMap, name: RecordName): void {
+  const names = links.get(name.number) ?? new Map<string, RecordName>();
+  links.set(name.number, names.set(keyOf(name), name));
+}
+
+/** What a directory holds; `undefined` where that cannot be read whole, which is told. */
+async function namesIn(
   { fileSystem, records }: RecordSide,
   parent: number,
   directory: SideFile,
-  { pairs, onProblem, signal }: ListContext,
-): Promise<void> {
+  onProblem: DirectoryProblem,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, RecordName> | undefined> {
+  const names = new Map<string, RecordName>();
   try {
     const options = signal === undefined ? {} : { signal };
     for await (const entries of fileSystem.list(directory.node, options)) {
       for (const { name, node } of entries) {
-        const number = records.numberOf(node);
-        if (!pairs.has(number)) continue;
-        const names = links.get(number) ?? new Map<string, RecordName>();
-        const found = { number, parent, name };
-        links.set(number, names.set(keyOf(found), found));
+        const found = { number: records.numberOf(node), parent, name };
+        names.set(keyOf(found), found);
       }
     }
   } catch (cause) {
     if (isRestoreError(cause, 'CANCELLED')) throw cause;
     onProblem(asRestoreError(cause, 'cannot read a directory'), parent);
+    return undefined;
   }
+  return names;
 }
 
 function isDirectory(file: SideFile | undefined): file is SideFile {

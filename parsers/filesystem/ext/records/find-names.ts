@@ -39,8 +39,10 @@ export async function* findNames(
   yield* search.lookAll(first);
   for (const number of search.open.sort((a, b) => a - b)) {
     if (!search.isOpen(number)) continue;
-    const near = await directoriesBefore(volume, groups, number, signal);
-    for (const directory of near) if (search.isOpen(number)) yield* search.look(directory);
+    for await (const directory of directoriesBefore(volume, groups, number, signal)) {
+      yield* search.look(directory, number);
+      if (!search.isOpen(number)) break;
+    }
   }
   for (const index of new Set(search.open.map((number) => groups.groupOf(number)))) {
     const group = await groups.at(index, signal);
@@ -60,18 +62,18 @@ export async function* findNames(
 }
 
 /** The directories right before an inode in its group's table, the nearest first. */
-async function directoriesBefore(
+async function* directoriesBefore(
   volume: ExtVolume,
   groups: InodeGroups,
   number: number,
   signal: AbortSignal | undefined,
-): Promise<number[]> {
+): AsyncGenerator<number> {
   const group = await groups.at(groups.groupOf(number), signal);
-  if (group === undefined) return [];
+  if (group === undefined) return;
   const { inodeSize } = volume.superblock;
-  const found: number[] = [];
   const lowest = Math.max(group.first, number - NEAR_INODES_MAX);
-  for (let end = number; end > lowest && found.length < NEAR_DIRECTORIES_MAX; ) {
+  let count = 0;
+  for (let end = number; end > lowest; ) {
     // Pieces end where those of the cache do, so that most are views.
     const endAt = group.table + (end - group.first) * inodeSize;
     const pieceStart = Math.floor((endAt - 1) / PIECE_BYTES) * PIECE_BYTES;
@@ -79,10 +81,13 @@ async function directoriesBefore(
     const start = group.first + (startAt - group.table) / inodeSize;
     const length = endAt - startAt;
     const bytes = await readWithin(volume.metadata, startAt, length, 'inode table', signal);
-    found.push(...[...directoriesIn(bytes, start, inodeSize)].toReversed());
+    for (const directory of [...directoriesIn(bytes, start, inodeSize)].toReversed()) {
+      yield directory;
+      count += 1;
+      if (count >= NEAR_DIRECTORIES_MAX) return;
+    }
     end = start;
   }
-  return found.slice(0, NEAR_DIRECTORIES_MAX);
 }
 
 class Search {
@@ -92,6 +97,8 @@ class Search {
   /** How many names are still to be found, by inode. */
   readonly #missing = new Map<number, number>();
   readonly #lookedAt = new Set<number>();
+  /** Names told already: a directory may be searched again for another file. */
+  readonly #found = new Set<string>();
 
   constructor(volume: ExtVolume, inodes: InodeTable, signal: AbortSignal | undefined) {
     this.#volume = volume;
@@ -125,10 +132,12 @@ class Search {
     }
   }
 
-  async *look(directory: number): AsyncGenerator<RecordName> {
+  /** @param until the inode with which the search of the directory ends; else it is searched whole. */
+  async *look(directory: number, until?: number): AsyncGenerator<RecordName> {
     if (this.#missing.size === 0 || this.#lookedAt.has(directory)) return;
-    this.#lookedAt.add(directory);
-    yield* this.#search(directory, new Set(this.#missing.keys()));
+    const wanted = until === undefined ? new Set(this.#missing.keys()) : new Set([until]);
+    yield* this.#search(directory, wanted);
+    if (until === undefined) this.#lookedAt.add(directory);
   }
 
   async *#search(parent: number, wanted: ReadonlySet<number>): AsyncGenerator<RecordName> {
@@ -139,11 +148,14 @@ class Search {
     for await (const links of reader.links(this.#signal)) {
       for (const { name, inode } of links) {
         const left = this.#missing.get(inode);
-        if (left === undefined) continue;
+        const key = `${parent}/${inode}/${name}`;
+        if (left === undefined || this.#found.has(key)) continue;
+        this.#found.add(key);
         yield { number: inode, parent, name };
         if (left <= 1) this.#missing.delete(inode);
         else this.#missing.set(inode, left - 1);
       }
+      if (![...wanted].some((inode) => this.#missing.has(inode))) return;
     }
   }
 
