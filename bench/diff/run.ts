@@ -1,7 +1,7 @@
 /**
  * Two points of a volume of 100,000 files compared, against listing both.
  *
- * `node bench/files/diff.ts [--rounds N] [--files N] [--json FILE]`
+ * `node bench/diff/run.ts [--rounds N] [--files N] [--json FILE]`
  *
  * The volumes are made by mke2fs and mkntfs; files are changed through the kernel (ext4) and ntfs-3g
  * (NTFS): 50 of them, each in a directory of its own choice, so that nearly every one costs blocks of
@@ -20,6 +20,13 @@ import { Scratch } from '../../test/fixtures/repository.ts';
 import { run } from '../../test/fixtures/tools/index.ts';
 import { describeMachine } from '../support/machine.ts';
 
+// The work itself, in a process of its own that this one starts.
+if (process.argv[2] === 'rounds') {
+  const { runRounds } = await import('./rounds.ts');
+  console.log(JSON.stringify(await runRounds(process.argv.slice(3))));
+  process.exit();
+}
+
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
@@ -30,7 +37,6 @@ const { values } = parseArgs({
 const FILES_PER_DIRECTORY = 100;
 const CHANGED = 50;
 const REHYDRATE = path.join(import.meta.dirname, '../../bin/rehydrate');
-const ROUNDS = path.join(import.meta.dirname, 'diff-rounds.ts');
 const POINTS = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'] as const;
 const MIB = 1024 * 1024;
 
@@ -112,7 +118,7 @@ async function measure(name: string, before: string, after: string): Promise<Res
   }
   const addresses = POINTS.map((point) => `m@${point}`);
   const rounds = (kind: string): { ms: number; cpuMs: number; count: number } => {
-    const args = [ROUNDS, kind, repository, ...addresses, values.rounds];
+    const args = [import.meta.filename, 'rounds', kind, repository, ...addresses, values.rounds];
     const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     if (status !== 0) throw new Error(stderr);
     return JSON.parse(stdout) as { ms: number; cpuMs: number; count: number };

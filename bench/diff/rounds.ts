@@ -1,4 +1,3 @@
-/** One kind of work of `diff.ts`, again and again in this process: `diff` or `list`. */
 import { Ranges } from '../../core/index.ts';
 import {
   changedExtents,
@@ -8,26 +7,39 @@ import {
 } from '../../store-reader/index.ts';
 import { ChangedVolumes, compareMachines, Machine, walk } from '../../vfs/index.ts';
 
-const [kind, location = '', before = '', after = '', rounds = '7'] = process.argv.slice(2);
 const CACHES = { cacheBytes: 48 * 1024 * 1024, pageCacheBytes: 16 * 1024 * 1024, threads: 0 };
-const samples: { ms: number; cpuMs: number; count: number }[] = [];
-for (let round = 0; round < Number(rounds); round += 1) {
-  const startedAtMs = performance.now();
-  const startedCpu = process.cpuUsage();
-  const count = kind === 'diff' ? await diff() : (await list(before)) + (await list(after));
-  const { user, system } = process.cpuUsage(startedCpu);
-  const cpuMs = (user + system) / 1000;
-  samples.push({ ms: performance.now() - startedAtMs, cpuMs, count });
+
+/** Medians of one kind of work done again and again. */
+interface Rounds {
+  readonly ms: number;
+  readonly cpuMs: number;
+  /** Changes, or files listed. */
+  readonly count: number;
 }
-console.log(
-  JSON.stringify({
+
+/** @param args `diff` or `list`, the repository, both points, how many rounds. */
+export async function runRounds(args: readonly string[]): Promise<Rounds> {
+  const [kind, location = '', before = '', after = '', rounds = '7'] = args;
+  const samples: Rounds[] = [];
+  for (let round = 0; round < Number(rounds); round += 1) {
+    const startedAtMs = performance.now();
+    const startedCpu = process.cpuUsage();
+    const count =
+      kind === 'diff'
+        ? await diff(location, before, after)
+        : (await list(location, before)) + (await list(location, after));
+    const { user, system } = process.cpuUsage(startedCpu);
+    const cpuMs = (user + system) / 1000;
+    samples.push({ ms: performance.now() - startedAtMs, cpuMs, count });
+  }
+  return {
     ms: median(samples.map(({ ms }) => ms)),
     cpuMs: median(samples.map(({ cpuMs }) => cpuMs)),
-    count: samples[0]?.count,
-  }),
-);
+    count: samples[0]?.count ?? 0,
+  };
+}
 
-async function list(address: string): Promise<number> {
+async function list(location: string, address: string): Promise<number> {
   const repository = await NativeRepository.open(location, CACHES);
   const machine = await open(repository, (await resolveAddress(repository, address)).point);
   const { tree, place } = await machine.resolve({ path: '/' });
@@ -38,7 +50,7 @@ async function list(address: string): Promise<number> {
   return count;
 }
 
-async function diff(): Promise<number> {
+async function diff(location: string, before: string, after: string): Promise<number> {
   const repository = await NativeRepository.open(location, CACHES);
   const { point: one } = await resolveAddress(repository, before);
   const { point: other } = await resolveAddress(repository, after);
