@@ -4,11 +4,12 @@ import { defineConfig } from 'vitest/config';
 const KINDS_WITH_A_FOLDER = ['tooling', 'golden', 'fuzz', 'e2e'] as const;
 
 /**
- * End-to-end tests that run commands alone, two files at a time. The others start services and guests,
- * and some measure them: one file at a time.
+ * End-to-end tests that bear company, two files at a time: what they start has ports and folders of its
+ * own, and nothing in them is timed. The others start guests, or time what they see: one at a time.
  */
 const COMMANDS_ONLY = [
-  'test/e2e/{archive,cli,cli-increment,copy,damage,diff*,every-image,files-*,history}.test.ts',
+  'test/e2e/{archive,cli,cli-increment,copy,damage,diff*,every-image,files-*,history*}.test.ts',
+  'test/e2e/{damage-service,kill,kill-disk-full,overlay-crash,overlay-identity,restore-points}.test.ts',
 ];
 
 /** What one test, and one hook, may take. Machines of the build server are slow and shared. */

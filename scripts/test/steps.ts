@@ -27,7 +27,7 @@ export const STEPS: readonly Step[] = [
   tests('tooling', 5, '--maxWorkers=2'),
   tests('golden', 8, '--maxWorkers=2'),
   tests('fuzz', 8, '--maxWorkers=2'),
-  tests('commands', 10, '--maxWorkers=2'),
+  tests('commands', 12, '--maxWorkers=2'),
   // One file at a time: each starts services and guests of its own, and measures them.
   tests('e2e', 15, '--maxWorkers=1'),
 ];
