@@ -131,6 +131,39 @@ describe('zip', () => {
   });
 });
 
+describe('an archive of several addresses', () => {
+  it('keeps what each directory holds under its name, and files beside them', async (context) => {
+    using scratch = new Scratch();
+    const missing = await LoopDevice.missing(scratch.file('loop'));
+    context.skip(missing !== undefined, missing);
+    const image = await makeExt(scratch.path, 'disk', {
+      sizeBytes: 16 * MIB,
+      mkfs: ['-t', 'ext4'],
+      fill: (root) => {
+        for (const name of ['x', 'y']) {
+          mkdirSync(`${root}/${name}`);
+          writeFileSync(`${root}/${name}/x`, name);
+        }
+        writeFileSync(`${root}/alone`, 'alone');
+      },
+    });
+    const cli = new Cli(scratch);
+    const repository = await captureRaw(cli, scratch, image);
+    const addresses = ['x', 'y', 'alone'].map((name) => `web01@latest:/${name}`);
+    for (const [format, tool, flag] of [
+      ['tar', 'tar', '-tf'],
+      ['zip', 'unzip', '-Z1'],
+    ] as const) {
+      const { status, stdout } = await cli.run(format, repository, ...addresses);
+      expect(status).toBe(EXIT.ok);
+      writeFileSync(scratch.file(format), stdout);
+      const listed = (await run(tool, [flag, scratch.file(format)])).stdout.trim().split('\n');
+      const names = listed.map((name) => name.replace(/^\.\//, '')).sort();
+      expect([format, names]).toEqual([format, ['alone', 'x/', 'x/x', 'y/', 'y/x']]);
+    }
+  });
+});
+
 describe('an archive of a damaged disk', () => {
   it.for(['tar', 'zip'])(
     '%s leaves a small damaged file out, and ends within a large one',

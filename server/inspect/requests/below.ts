@@ -49,6 +49,24 @@ export async function* below(
   yield* directories.values();
 }
 
+/**
+ * {@link below} with the names that an archive gives: of several addresses, a directory keeps its own
+ * name above what it holds, so that two directories in one archive do not run into each other.
+ */
+export async function* belowInArchive(
+  context: InspectContext,
+  address: OpenAddress,
+  isAlone: boolean,
+): AsyncGenerator<Below> {
+  const name = address.place.path.slice(address.place.path.lastIndexOf('/') + 1);
+  let above: readonly string[] | undefined;
+  for await (const found of below(context, address, true)) {
+    // What was named comes first: a directory without a name, a file with its own.
+    above ??= isAlone || name === '' || found.path.length > 0 ? [] : [name];
+    yield { ...found, path: [...above, ...found.path] };
+  }
+}
+
 async function belowOf(
   { remarks }: InspectContext,
   directory: Place,

@@ -7,7 +7,7 @@ import {
 import { encodeMember, showName, type TarMember, tarEnd } from '../../../vfs/index.ts';
 import type { ArchiveRequest } from '../messages.ts';
 import type { InspectContext } from '../session.ts';
-import { type Below, below, linkKey, portableTarget } from './below.ts';
+import { type Below, belowInArchive, linkKey, portableTarget } from './below.ts';
 import { eachAddress } from './each-address.ts';
 import { CutOff, readAhead, verify } from './member-content.ts';
 
@@ -19,13 +19,8 @@ const MODE_DEFAULT = { directory: 0o755, other: 0o644 } as const;
 export async function tar(context: InspectContext, request: ArchiveRequest): Promise<void> {
   const writer = new TarWriter(context, request);
   await eachAddress(context, request.addresses, true, async (address) => {
-    // Several directories in one archive each keep their name.
-    const name = address.place.path.slice(address.place.path.lastIndexOf('/') + 1);
-    const isAlone = request.addresses.length === 1 || name === '';
-    for await (const found of below(context, address, true)) {
-      const isFile = found.attributes.kind !== 'directory' && found.path.length === 1;
-      const above = isAlone || (isFile && found.path[0] === name) ? '.' : name;
-      await writer.add([above, ...found.path].join('/'), found);
+    for await (const found of belowInArchive(context, address, request.addresses.length === 1)) {
+      await writer.add(['.', ...found.path].join('/'), found);
     }
   });
   writer.end();

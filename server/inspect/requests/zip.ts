@@ -5,7 +5,7 @@ import { isRestoreError, RestoreError, type SparseSource } from '../../../core/i
 import { showName, ZIP_NAMES_COMMENT, ZipNames } from '../../../vfs/index.ts';
 import type { ArchiveRequest } from '../messages.ts';
 import type { InspectContext } from '../session.ts';
-import { type Below, below, portableTarget } from './below.ts';
+import { type Below, belowInArchive, portableTarget } from './below.ts';
 import { eachAddress } from './each-address.ts';
 import { CutOff, readAhead, verify } from './member-content.ts';
 
@@ -23,11 +23,8 @@ export async function zip(context: InspectContext, request: ArchiveRequest): Pro
   const writer = new ZipWriter(context, request, archive);
   try {
     await eachAddress(context, request.addresses, true, async (address) => {
-      const name = address.place.path.slice(address.place.path.lastIndexOf('/') + 1);
-      for await (const found of below(context, address, true)) {
-        const isFile = found.attributes.kind !== 'directory' && found.path.length === 1;
-        const isAlone = request.addresses.length === 1 || name === '' || isFile;
-        await writer.add(isAlone ? found.path : [name, ...found.path], found);
+      for await (const found of belowInArchive(context, address, request.addresses.length === 1)) {
+        await writer.add(found.path, found);
       }
     });
     writer.finish();
