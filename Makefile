@@ -16,11 +16,13 @@ demo: setup-demo ## make two machines, capture them, and open their disks
 test: setup ## run every check and every test
 	@$(TEST)
 
-setup: ## install what the tests and the demo need
+setup: ## install what the tests and the demo need, and compile
 	@scripts/setup.sh test
+	@$(NODE) scripts/build.ts --if-stale
 
 setup-demo:
 	@scripts/setup.sh demo
+	@$(NODE) scripts/build.ts --if-stale
 
 check: setup ## types, lint, import boundaries, format, dead code
 	@$(TEST) checks
@@ -55,7 +57,7 @@ bench: setup ## speed, against other programs
 bench-files: setup ## speed of files, against Sleuth Kit, ntfs-3g and the kernel; as root
 	@$(NODE) bench/files/run.ts
 
-build: setup ## compile to dist/, for publishing
+build: setup ## compile to dist/, which commands run from and packages hold
 	@$(NODE) scripts/build.ts
 
 format: setup ## format the code

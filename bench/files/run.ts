@@ -87,28 +87,29 @@ function makeRepository(images: { readonly ext4: string; readonly ntfs: string }
   return repository;
 }
 
-/** What users run: compiled. The raw image has no command: the bench's own program, type-stripped. */
-function build(): string {
+/** What users run: compiled. The raw image has no command: the bench's own program, compiled with it. */
+function build(): { readonly main: string; readonly rawImage: string } {
   const target = path.join(folder, 'dist');
-  command(process.execPath, path.join(ROOT, 'scripts/build.ts'), target);
+  const own = path.join(import.meta.dirname, 'raw-image.ts');
+  command(process.execPath, path.join(ROOT, 'scripts/build.ts'), '--program', own, target);
   const packages = path.join(folder, 'node_modules');
   command('ln', '-sfn', path.join(ROOT, 'node_modules'), packages);
-  return path.join(target, 'cli/main.js');
+  return { main: path.join(target, 'main.js'), rawImage: path.join(target, 'raw-image.js') };
 }
 
 function tasksOf(
   kind: 'ext4' | 'ntfs',
   image: string,
   repository: string,
-  program: string,
+  program: ReturnType<typeof build>,
 ): Task[] {
   const node = `${process.execPath} --disable-warning=ExperimentalWarning`;
   const raw = (what: string): string =>
     `${node} --permission --allow-fs-read=${ROOT} --allow-fs-read=${folder} ` +
     `--allow-fs-write=${folder}/compiled --max-old-space-size=420 --initial-old-space-size=64 ` +
-    `--max-semi-space-size=8 ${path.join(import.meta.dirname, 'raw-image.ts')} ${what}`;
+    `--max-semi-space-size=8 ${program.rawImage} ${what}`;
   const ours = (what: string, at: string): string =>
-    `${node} ${program} ${what} ${repository} ${kind}@latest/disk0/p1:${at}`;
+    `${node} ${program.main} ${what} ${repository} ${kind}@latest/disk0/p1:${at}`;
   const mountPoint = path.join(folder, 'mounted');
   mkdirSync(mountPoint, { recursive: true });
   const mount = kind === 'ext4' ? 'mount -o loop,ro' : 'ntfs-3g -o ro';

@@ -1,7 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { asRestoreError, type Extent, RestoreError } from '../../core/index.ts';
@@ -11,10 +10,9 @@ import {
   type CaptureDisk,
   type CaptureResult,
   capture,
-  type EncodeLink,
   localFiles,
 } from '../../store-writer/index.ts';
-import type { CaptureWorkerData } from '../capture-worker.ts';
+import { startCaptureThread } from '../capture-thread.ts';
 import { type CredentialOptions, credentialFrom, withCredentials } from '../support/credentials.ts';
 import { cacheFolder } from '../support/environment.ts';
 import { formatBytes, formatDuration, formatRatio } from '../support/format.ts';
@@ -97,7 +95,7 @@ async function run(location: string, paths: readonly string[], flags: CaptureFla
         ...(credential === undefined ? {} : { credential }),
         cacheFolder: cacheFolder(),
         threads,
-        startEncoder: (encode) => startThread({ encode, paths, format: flags.format }),
+        startEncoder: (encode) => startCaptureThread({ encode, paths, format: flags.format }),
         onStart: (state) => {
           progress = new Progress(() => {
             const { reachedBytes, totalBytes, ...fields } = state();
@@ -122,14 +120,6 @@ async function run(location: string, paths: readonly string[], flags: CaptureFla
     process.off('SIGINT', stop).off('SIGTERM', stop);
     await Promise.all(disks.map(({ source }) => source.close()));
   }
-}
-
-function startThread(data: CaptureWorkerData): EncodeLink {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return new Worker(new URL(`../capture-worker.${extension}`, import.meta.url), {
-    workerData: data,
-    name: 'capture',
-  });
 }
 
 async function openDisks(

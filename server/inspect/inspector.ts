@@ -190,13 +190,21 @@ function readable(...folders: readonly string[]): string[] {
 
 /** Where the program's own files, and the packages that it uses, lie. */
 function programFolders(file: string): string[] {
-  const own = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
+  const own = packageFolder(import.meta.dirname);
   const folders = new Set([realPath(own), realPath(path.dirname(file))]);
   for (let folder = own; ; folder = path.dirname(folder)) {
     const packages = path.join(folder, 'node_modules');
     if (existsSync(packages)) folders.add(packages).add(realPath(packages));
     if (path.dirname(folder) === folder) return [...folders];
   }
+}
+
+/** The nearest `package.json` above: sources lie at another depth than compiled files. */
+function packageFolder(folder: string): string {
+  const above = path.dirname(folder);
+  return existsSync(path.join(folder, 'package.json')) || above === folder
+    ? folder
+    : packageFolder(above);
 }
 
 /** Permissions are of real paths. What is not there is told when it is opened. */

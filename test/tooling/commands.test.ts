@@ -1,7 +1,7 @@
 /** bin/rehydrate, scripts/setup.sh and scripts/build.ts, run as a user runs them. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FixtureTree, PROJECT_ROOT } from './fixture-tree.ts';
@@ -33,7 +33,7 @@ describe('bin/rehydrate', () => {
       const root = 'node_modules/rehydrate';
       tree.write(`${root}/package.json`, '{ "type": "module" }');
       tree.write(
-        `${root}/dist/cli/main.js`,
+        `${root}/dist/main.js`,
         'process.exit(process.version.startsWith("v24.") ? 9 : 1);\n',
       );
       tree.write(
@@ -47,6 +47,22 @@ describe('bin/rehydrate', () => {
       symlinkSync(process.execPath, tree.path(node));
       expect(tree.run(`${root}/bin/rehydrate`, [])).toMatchObject({ status: 9, stderr: '' });
     }
+  });
+
+  it('runs what is compiled until a source changes', () => {
+    using tree = new FixtureTree(['bin/rehydrate', 'package.json']);
+    tree.write('cli/main.ts', 'process.exit(1);\n');
+    tree.write('vfs/some.ts', '');
+    tree.write('dist/main.js', 'process.exit(2);\n');
+    tree.write('dist/package.json', '{ "type": "module" }');
+    const run = (): number | null => tree.run('bin/rehydrate', []).status;
+    expect(run()).toBe(2);
+    const later = new Date(Date.now() + 10_000);
+    utimesSync(tree.path('vfs/some.ts'), later, later);
+    expect(run()).toBe(1);
+    rmSync(tree.path('vfs/some.ts'));
+    utimesSync(tree.path('vfs'), later, later);
+    expect(run()).toBe(1);
   });
 
   it('says what to do where set-up has not run', () => {
@@ -133,7 +149,7 @@ describe('scripts/build.ts', () => {
           timeout: BUILD_TIMEOUT_MS,
         });
         expect(build).toMatchObject({ status: 0, stdout: '' });
-        const main = path.join(folder, 'cli/main.js');
+        const main = path.join(folder, 'main.js');
         const result = spawnSync(process.execPath, [main, '--help'], { encoding: 'utf8' });
         expect(result.status).toBe(0);
         expect(result.stdout).toContain('rehydrate');

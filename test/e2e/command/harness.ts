@@ -7,7 +7,8 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Scratch } from '../../fixtures/repository.ts';
 
-const REHYDRATE: string = path.join(import.meta.dirname, '../../../bin/rehydrate');
+const ROOT: string = path.join(import.meta.dirname, '../../..');
+const REHYDRATE: string = path.join(ROOT, 'bin/rehydrate');
 
 /** Exit statuses as the command documents them, written here again on purpose. */
 export const EXIT = {
@@ -40,6 +41,8 @@ export class Cli {
     const { REHYDRATE_PASSPHRASE: _passphrase, REHYDRATE_CONTROL: _control, ...own } = process.env;
     this.environment = {
       ...own,
+      // Compiled code is the same for all: without it each test would compile everything anew.
+      NODE_COMPILE_CACHE: path.join(ROOT, '.cache/compiled'),
       XDG_CACHE_HOME: scratch.file('xdg-cache'),
       XDG_STATE_HOME: scratch.file('xdg-state'),
       ...environment,
