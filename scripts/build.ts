@@ -16,6 +16,7 @@ import {
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { type OutputChunk, rolldown } from 'rolldown';
+import { usedPartsOfBuiltins } from './build/builtins.ts';
 import { isStale } from './build/stale.ts';
 
 /** What is started by its file's name. They lie side by side, so that each finds the others. */
@@ -27,7 +28,7 @@ const PROGRAMS = [
   'store-reader/native/decode-worker.ts',
 ];
 /** Native code, and what only the service loads, stays in its own package. */
-const SEPARATE = /^(node:|koffi$|lz4-napi$|@node-rs\/|express$|pino$)/;
+const SEPARATE = /^(koffi$|lz4-napi$|@node-rs\/|express$|pino$)/;
 
 const { values, positionals } = parseArgs({
   options: {
@@ -46,12 +47,11 @@ async function build(): Promise<void> {
   const startedAt = new Date();
   const [made, old] = [`${target}.new`, `${target}.old`];
   rmSync(made, { recursive: true, force: true });
-  const programs = [...PROGRAMS, ...values.program];
-  const input = Object.fromEntries(programs.map((file) => [path.basename(file, '.ts'), file]));
-  const bundle = await rolldown({ input, platform: 'node', external: SEPARATE });
-  const { output } = await bundle.write({ dir: made, format: 'esm', sourcemap: true });
-  await bundle.close();
-  const chunks = output.filter((file) => file.type === 'chunk');
+  const chunks: OutputChunk[] = [];
+  // Each by itself: a program that shared chunks with others would load what only those need.
+  for (const program of [...PROGRAMS, ...values.program]) {
+    chunks.push(...(await compile(program, made)));
+  }
   writeFileSync(path.join(made, 'LICENSES.txt'), licenses(chunks));
   const manifest = path.join(made, 'package.json');
   copyFileSync('package.json', manifest);
@@ -61,6 +61,14 @@ async function build(): Promise<void> {
   if (existsSync(target)) renameSync(target, old);
   renameSync(made, target);
   rmSync(old, { recursive: true, force: true });
+}
+
+async function compile(program: string, folder: string): Promise<OutputChunk[]> {
+  const plugins = [usedPartsOfBuiltins()];
+  const bundle = await rolldown({ input: program, platform: 'node', external: SEPARATE, plugins });
+  const { output } = await bundle.write({ dir: folder, format: 'esm', sourcemap: true });
+  await bundle.close();
+  return output.filter((file) => file.type === 'chunk');
 }
 
 /** Of every package that has become part of the compiled files, as its licence asks for. */

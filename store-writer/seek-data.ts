@@ -1,3 +1,5 @@
+import { addOnsAllowed } from '../core/index.ts';
+
 /**
  * `lseek(2)` with SEEK_DATA and SEEK_HOLE, which Node has no call for. Without the native library
  * (another platform) there are no holes to be seen, and files are read whole.
@@ -31,7 +33,7 @@ export function nextData(
 }
 
 async function load(): Promise<Library | undefined> {
-  if (process.platform !== 'linux') return undefined;
+  if (process.platform !== 'linux' || !addOnsAllowed()) return undefined;
   try {
     const { default: koffi } = await import('koffi');
     const lseek = koffi.load('libc.so.6').func('int64_t lseek(int, int64_t, int)');

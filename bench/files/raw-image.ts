@@ -6,13 +6,13 @@
  */
 // oxlint-disable no-restricted-imports -- an inspector's own parts, without its repository
 import { Output } from '../../server/inspect/output.ts';
+import { piecesOf } from '../../server/inspect/requests/pieces.ts';
 import { giveUpStartRights } from '../../server/inspect/rights.ts';
 import { longRows } from '../../server/inspect/text/long-rows.ts';
 // oxlint-enable no-restricted-imports
 import { localFiles } from '../../store-writer/index.ts';
 import { Machine, showName, walk } from '../../vfs/index.ts';
 
-const CHUNK_BYTES = 1024 * 1024;
 const [what, image = '', path = '/'] = process.argv.slice(2);
 
 giveUpStartRights();
@@ -35,11 +35,7 @@ async function list(): Promise<void> {
 
 async function read(): Promise<void> {
   const content = await place.volume.fileSystem.open(place.node);
-  const chunk = new Uint8Array(CHUNK_BYTES);
-  for (let at = 0; at < content.size; at += CHUNK_BYTES) {
-    const part = chunk.subarray(0, Math.min(CHUNK_BYTES, content.size - at));
-    await content.readInto(part, at);
-    output.writeBytes(part);
-    await new Promise(setImmediate);
+  for await (const { bytes } of piecesOf(content, [{ offset: 0, length: content.size }])) {
+    output.writeBytes(bytes);
   }
 }

@@ -19,24 +19,46 @@ import type { Backend, ObjectSink } from './backend.ts';
 /** Objects in the making live here, named for the process that makes them. */
 const TEMPORARY = 'tmp';
 const OPEN_FILES_MAX = 128;
+/** Reads of this length and more are left to the thread pool. */
+const POOLED_BYTES_MIN = 128 * 1024;
 
 /** A repository in a directory of a local or network file system that has `link()` and `fsync()`. */
 export class DirectoryBackend implements Backend {
   readonly location: string;
   /** Descriptors of recently read objects. Objects never change, so neither does what they show. */
   readonly #descriptors: LRUCache<string, number>;
+  /** How many reads are under way on a descriptor. It stays open for them when its turn is over. */
+  readonly #held = new Map<number, number>();
   readonly #madeFolders = new Set<string>();
 
   constructor(root: string) {
     this.location = path.resolve(root);
-    this.#descriptors = new LRUCache({ max: OPEN_FILES_MAX, dispose: (fd) => fs.closeSync(fd) });
-  }
-
-  async readInto(name: string, target: Uint8Array, offset: number): Promise<void> {
-    this.readIntoSync(name, target, offset);
+    this.#descriptors = new LRUCache({
+      max: OPEN_FILES_MAX,
+      dispose: (descriptor) => {
+        if (!this.#held.has(descriptor)) fs.closeSync(descriptor);
+      },
+    });
   }
 
   /** Short reads of page-cached files cost less in place than a round trip through the pool. */
+  async readInto(name: string, target: Uint8Array, offset: number): Promise<void> {
+    if (target.byteLength < POOLED_BYTES_MIN) {
+      this.readIntoSync(name, target, offset);
+      return;
+    }
+    try {
+      using held = this.#hold(name);
+      for (let done = 0; done < target.byteLength; ) {
+        const got = await read(held.descriptor, target, done, offset + done);
+        if (got === 0) throw this.#endsEarly(name, offset + target.byteLength, offset + done);
+        done += got;
+      }
+    } catch (error) {
+      throw asRestoreError(error, 'cannot read a stored object', { object: this.#file(name) });
+    }
+  }
+
   readIntoSync(name: string, target: Uint8Array, offset: number): void {
     try {
       const descriptor = this.#descriptor(name);
@@ -158,6 +180,22 @@ export class DirectoryBackend implements Backend {
     return descriptor;
   }
 
+  #hold(name: string): Disposable & { readonly descriptor: number } {
+    const descriptor = this.#descriptor(name);
+    this.#held.set(descriptor, (this.#held.get(descriptor) ?? 0) + 1);
+    return { descriptor, [Symbol.dispose]: () => this.#letGo(name, descriptor) };
+  }
+
+  #letGo(name: string, descriptor: number): void {
+    const others = (this.#held.get(descriptor) ?? 1) - 1;
+    if (others > 0) {
+      this.#held.set(descriptor, others);
+      return;
+    }
+    this.#held.delete(descriptor);
+    if (this.#descriptors.peek(name) !== descriptor) fs.closeSync(descriptor);
+  }
+
   #file(name: string): string {
     return path.join(this.location, name);
   }
@@ -168,6 +206,21 @@ export class DirectoryBackend implements Backend {
       hint: 'Run `rehydrate verify` to see which restore points need it.',
     });
   }
+}
+
+/** Resolves with the number of bytes read, which may be fewer than asked for. */
+function read(
+  descriptor: number,
+  target: Uint8Array,
+  from: number,
+  position: number,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.read(descriptor, target, from, target.byteLength - from, position, (error, got) => {
+      if (error === null) resolve(got);
+      else reject(error);
+    });
+  });
 }
 
 class FileSink implements ObjectSink {

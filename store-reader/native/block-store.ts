@@ -17,9 +17,6 @@ export interface BlockStoreOptions {
   readonly pageCacheBytes: number;
 }
 
-/** Blocks in one batch for a decoder: enough to pay for it, few enough to share out. */
-const BATCH_BLOCKS = 4;
-
 /** A block that is wanted. */
 export interface WantedBlock {
   readonly reference: BlockReference;
@@ -101,7 +98,7 @@ export class BlockStore {
     parts.forEach((part, index) => {
       const cached = this.#blocks.get(keyOf(part.reference));
       if (cached === undefined) {
-        this.#join(part, missing, (result) => finishPart(read, parts, index, result));
+        this.#join(part, missing, (result) => finishPart(read, parts, index, result), part);
       } else {
         finishPart(read, parts, index, cached);
       }
@@ -113,6 +110,7 @@ export class BlockStore {
 
   /** Fetches blocks into the cache. A failure is met again, and reported, by whoever needs the block. */
   prefetch(wanted: readonly WantedBlock[]): void {
+    if (this.#decoder.isInline) return;
     const missing: DecodeRequest[] = [];
     for (const block of wanted) {
       if (!this.#blocks.has(keyOf(block.reference))) this.#join(block, missing, undefined);
@@ -166,13 +164,18 @@ export class BlockStore {
     }
   }
 
-  #join(block: WantedBlock, missing: DecodeRequest[], waiter: Waiter | undefined): void {
+  #join(
+    block: WantedBlock,
+    missing: DecodeRequest[],
+    waiter: Waiter | undefined,
+    part?: BlockPart,
+  ): void {
     const { reference, plainBytes } = block;
     const key = keyOf(reference);
     const running = this.#pending.get(key);
     if (running === undefined) {
       this.#pending.set(key, { reference, waiters: waiter === undefined ? [] : [waiter] });
-      missing.push({ reference, plainBytes, isPage: false });
+      missing.push({ reference, plainBytes, isPage: false, ...this.#placeFor(part) });
     } else if (waiter !== undefined) {
       if (running.waiters.length === 0) this.#decoder.hasten?.(running.reference);
       running.waiters.push(waiter);
@@ -181,7 +184,7 @@ export class BlockStore {
 
   #start(missing: readonly DecodeRequest[], isAhead: boolean): void {
     if (missing.length === 0) return;
-    for (const batch of batchRequests(missing, BATCH_BLOCKS)) {
+    for (const batch of batchRequests(missing, this.#decoder.batchBlocks)) {
       void this.#decoder.decode(batch, isAhead).then((results) => {
         batch.forEach((request, index) => this.#arrived(request, results[index] as DecodeResult));
       });
@@ -189,12 +192,24 @@ export class BlockStore {
   }
 
   /** Copies a block to all who wait for it, before its memory can be given to another. */
-  #arrived({ reference }: DecodeRequest, result: DecodeResult): void {
+  #arrived({ reference, into }: DecodeRequest, result: DecodeResult): void {
     const key = keyOf(reference);
     const waiters = this.#pending.get(key)?.waiters ?? [];
     this.#pending.delete(key);
     for (const waiter of waiters) waiter(result);
-    if (result instanceof Uint8Array) this.#blocks.add(key, result, waiters.length);
+    // What was decoded to where it was wanted belongs to whoever wanted it.
+    if (result instanceof Uint8Array && into === undefined) {
+      this.#blocks.add(key, result, waiters.length);
+    }
+  }
+
+  /**
+   * A block that is wanted whole is decoded to where it is wanted, and not kept: whoever reads whole
+   * blocks copies a file, and does not come back for them.
+   */
+  #placeFor(part: BlockPart | undefined): Pick<DecodeRequest, 'into'> {
+    const isWhole = part?.within === 0 && part.target.byteLength === part.plainBytes;
+    return isWhole && this.#decoder.isInline ? { into: part.target } : {};
   }
 }
 
@@ -206,12 +221,18 @@ function finishPart(
 ): void {
   const { within, target } = parts[index] as BlockPart;
   if (result instanceof Uint8Array) {
-    target.set(result.subarray(within, within + target.byteLength));
+    if (!isSameMemory(result, target)) {
+      target.set(result.subarray(within, within + target.byteLength));
+    }
   } else if (read.failed === undefined || index < read.failed.part) {
     read.failed = { part: index, error: result };
   }
   read.left -= 1;
   if (read.left === 0) read.resolve(read.failed);
+}
+
+function isSameMemory(one: Uint8Array, other: Uint8Array): boolean {
+  return one.buffer === other.buffer && one.byteOffset === other.byteOffset;
 }
 
 function unwrap(result: DecodeResult): Uint8Array {

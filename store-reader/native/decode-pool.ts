@@ -41,6 +41,9 @@ const BLOCKS_UNDER_WAY = 8;
  * as one message.
  */
 export class DecodePool implements BlockDecoder {
+  readonly isInline = false;
+  /** Enough to pay for a message, few enough to share out. */
+  readonly batchBlocks = 4;
   readonly #workers: PoolWorker[] = [];
   readonly #waiting: Job[] = [];
   /** Nobody waits for these yet. */

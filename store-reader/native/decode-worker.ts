@@ -23,7 +23,7 @@ if (parentPort !== null) serve(parentPort, workerData as DecodeWorkerData);
 function serve(port: Port, data: DecodeWorkerData): void {
   const keys = data.master === undefined ? undefined : new KeyRing(data.master, data.repositoryId);
   const backend = new DirectoryBackend(data.location);
-  const decoder = new InlineDecoder(backend, new Sealer(keys), data.checkIds);
+  const decoder = new InlineDecoder(backend, new Sealer(keys), { checkIds: data.checkIds });
   const slots = new Map<number, Uint8Array>();
   port.on('message', (message: DecodeWork | typeof CLOSE) => {
     if (message === CLOSE) {

@@ -20,6 +20,13 @@ export type DecodeResult = Uint8Array | RestoreError;
 /** Fetches, proves and decompresses blocks. */
 export interface BlockDecoder {
   /**
+   * True where decoding is done by whoever asks for it: nothing is gained by asking ahead, and a block
+   * that is wanted whole can be decoded to where it is wanted.
+   */
+  readonly isInline: boolean;
+  /** How many blocks one batch should have at the most. */
+  readonly batchBlocks: number;
+  /**
    * Requests that lie side by side in one pack, in ascending order. One result a request.
    *
    * @param isAhead nobody waits for them yet: what somebody waits for goes first.
@@ -34,43 +41,58 @@ export interface BlockDecoder {
 
 /** Records further apart than this are not read as one. */
 const GAP_BYTES_MAX = 16 * 1024;
-const BATCH_BYTES_MAX = 1024 * 1024;
+/** A megabyte of blocks that do not compress, with what lies around them. */
+const BATCH_BYTES_MAX = 1024 * 1024 + 128 * 1024;
+
+export interface InlineOptions {
+  /** Prove the full id of every block too, not the seal alone. */
+  readonly checkIds?: boolean;
+  /** Long reads are left to the thread pool: for a thread that others want something of meanwhile. */
+  readonly overlaps?: boolean;
+}
+
+/** From here on, reading in another thread while this one proves what it has is worth its round trip. */
+const OVERLAPPED_BYTES_MIN = 256 * 1024;
+/** Buffers for overlapped reads that are kept to be used again. */
+const BUFFERS_KEPT = 4;
 
 /** Decodes on the calling thread. */
 export class InlineDecoder implements BlockDecoder {
+  readonly isInline = true;
+  readonly batchBlocks = 32;
   readonly #backend: Backend;
   readonly #sealer: Sealer;
   readonly #checkIds: boolean;
+  readonly #overlaps: boolean;
   #scratch: Uint8Array = new Uint8Array(0);
+  readonly #buffers: Uint8Array[] = [];
 
-  /** @param checkIds prove the full id of every block too, not the seal alone. */
-  constructor(backend: Backend, sealer: Sealer, checkIds = false) {
+  constructor(backend: Backend, sealer: Sealer, options: InlineOptions = {}) {
     this.#backend = backend;
     this.#sealer = sealer;
-    this.#checkIds = checkIds;
+    this.#checkIds = options.checkIds ?? false;
+    this.#overlaps = options.overlaps ?? false;
   }
 
   async decode(batch: readonly DecodeRequest[]): Promise<readonly DecodeResult[]> {
     const [first] = batch;
     const last = batch.at(-1);
     if (first === undefined || last === undefined) return [];
-    const start = first.reference.offset;
-    const end = this.#endOf(last.reference);
-    const records = this.#room(end - start);
-    try {
-      // No await where reading is at once: others would use the same room meanwhile.
-      const reading = this.#read(first.reference.pack, records, start);
-      if (reading !== undefined) await reading;
-    } catch (error) {
-      if (batch.length === 1) return [asRestoreError(error, 'cannot read a pack')];
-      // One truncated record must not take its neighbours with it.
-      return await this.#decodeSingly(batch);
+    const length = this.#endOf(last.reference) - first.reference.offset;
+    const isLong = length >= OVERLAPPED_BYTES_MIN;
+    const readIntoSync = this.#backend.readIntoSync?.bind(this.#backend);
+    if (readIntoSync === undefined || (isLong && this.#overlaps)) {
+      return await this.#decodeOverlapped(batch, first, length);
     }
-    return batch.map((request) => {
-      const from = request.reference.offset - start;
-      const record = records.subarray(from, this.#endOf(request.reference) - start);
-      return this.#decodeRecord(record, request);
-    });
+    // No await from here on: others would use the same room meanwhile.
+    if (this.#scratch.byteLength < length) this.#scratch = Buffer.allocUnsafeSlow(length);
+    const records = this.#scratch.subarray(0, length);
+    try {
+      readIntoSync(packObject(first.reference.pack), records, first.reference.offset);
+    } catch (error) {
+      return await this.#decodeSingly(batch, error);
+    }
+    return this.#decodeRecords(records, batch, first);
   }
 
   async close(): Promise<void> {}
@@ -79,26 +101,45 @@ export class InlineDecoder implements BlockDecoder {
     return reference.offset + this.#sealer.sealBytes + reference.length;
   }
 
-  /** For stored bytes. Used again where nothing else can run before they are decoded. */
-  #room(length: number): Uint8Array {
-    if (this.#backend.readIntoSync === undefined) return Buffer.allocUnsafeSlow(length);
-    if (this.#scratch.byteLength < length) this.#scratch = Buffer.allocUnsafeSlow(length);
-    return this.#scratch.subarray(0, length);
+  /** The same, while others may use this thread. */
+  async #decodeOverlapped(
+    batch: readonly DecodeRequest[],
+    first: DecodeRequest,
+    length: number,
+  ): Promise<readonly DecodeResult[]> {
+    const kept = this.#buffers.pop();
+    const buffer = kept === undefined || kept.byteLength < length ? roomFor(length) : kept;
+    const records = buffer.subarray(0, length);
+    try {
+      const { pack, offset } = first.reference;
+      await this.#backend.readInto(packObject(pack), records, offset);
+      return this.#decodeRecords(records, batch, first);
+    } catch (error) {
+      return await this.#decodeSingly(batch, error);
+    } finally {
+      if (this.#buffers.length < BUFFERS_KEPT) this.#buffers.push(buffer);
+    }
   }
 
-  async #decodeSingly(batch: readonly DecodeRequest[]): Promise<DecodeResult[]> {
+  /** One truncated record must not take its neighbours with it. */
+  async #decodeSingly(batch: readonly DecodeRequest[], error: unknown): Promise<DecodeResult[]> {
+    if (batch.length === 1) return [asRestoreError(error, 'cannot read a pack')];
     const results: DecodeResult[] = [];
     for (const request of batch) results.push(...(await this.decode([request])));
     return results;
   }
 
-  #read(pack: string, target: Uint8Array, offset: number): Promise<void> | undefined {
-    const object = packObject(pack);
-    if (this.#backend.readIntoSync === undefined) {
-      return this.#backend.readInto(object, target, offset);
-    }
-    this.#backend.readIntoSync(object, target, offset);
-    return undefined;
+  #decodeRecords(
+    records: Uint8Array,
+    batch: readonly DecodeRequest[],
+    first: DecodeRequest,
+  ): DecodeResult[] {
+    const start = first.reference.offset;
+    return batch.map((request) => {
+      const from = request.reference.offset - start;
+      const record = records.subarray(from, this.#endOf(request.reference) - start);
+      return this.#decodeRecord(record, request);
+    });
   }
 
   #decodeRecord(record: Uint8Array, request: DecodeRequest): DecodeResult {
@@ -158,6 +199,11 @@ function joins(first: DecodeRequest, last: DecodeRequest, next: DecodeRequest): 
 function comparePlaces(a: BlockReference, b: BlockReference): number {
   if (a.pack !== b.pack) return a.pack < b.pack ? -1 : 1;
   return a.offset - b.offset;
+}
+
+/** Some more than is asked for: the next batch is seldom of the same length. */
+function roomFor(length: number): Uint8Array {
+  return Buffer.allocUnsafeSlow(Math.max(length, BATCH_BYTES_MAX));
 }
 
 /** Not every codec can decode to where it is told. */

@@ -228,7 +228,9 @@ function makeDecoder(
 ): BlockDecoder {
   const threads = options.threads ?? 0;
   const checkIds = options.checkIds ?? false;
-  if (threads === 0) return new InlineDecoder(backend, new Sealer(keys), checkIds);
+  if (threads === 0) {
+    return new InlineDecoder(backend, new Sealer(keys), { checkIds, overlaps: true });
+  }
   return new DecodePool(
     { location: backend.location, repositoryId: record.id, master: keys?.master, checkIds },
     Math.min(threads, availableParallelism()),

@@ -11,14 +11,15 @@ import type { CopyEntry } from '../copy/decode-frames.ts';
 import {
   DATA_BYTES_MAX,
   encodeDataHead,
+  encodeDone,
   encodeEnd,
   encodeEntry,
-  encodeDone,
 } from '../copy/frames.ts';
 import type { CopyRequest } from '../messages.ts';
 import type { InspectContext, OpenAddress } from '../session.ts';
 import { type Below, below, linkKey, portableTarget } from './below.ts';
 import { eachAddress } from './each-address.ts';
+import { piecesOf } from './pieces.ts';
 
 /** Files with several names that are remembered, so that the copies are one file too. */
 const LINKED_MAX = 500_000;
@@ -93,15 +94,11 @@ class Copying {
     const { output } = this.#context;
     const content = await fileSystem.open(node);
     try {
-      for await (const { offset, length } of content.extents(0, content.size)) {
-        for (let at = offset; at < offset + length; at += DATA_BYTES_MAX) {
-          const chunk = new Uint8Array(Math.min(DATA_BYTES_MAX, offset + length - at));
-          await content.readInto(chunk, at);
-          output.writeBytes(encodeDataHead(at, chunk.byteLength));
-          output.writeBytes(chunk);
-          // Signs of life, and the parent's wish to end this, must get through.
-          if (chunk.byteLength === DATA_BYTES_MAX) await new Promise(setImmediate);
-        }
+      const stretches = content.extents(0, content.size);
+      const pieces = piecesOf(content, stretches, { pieceBytes: DATA_BYTES_MAX });
+      for await (const { at, bytes } of pieces) {
+        output.writeBytes(encodeDataHead(at, bytes.byteLength));
+        output.writeBytes(bytes);
       }
     } finally {
       await content.close();

@@ -5,9 +5,9 @@
  */
 import { type Extent, RestoreError, type SparseSource } from '../../../core/index.ts';
 import { showName } from '../../../vfs/index.ts';
+import { piecesOf } from './pieces.ts';
 
 const HELD_BYTES_MAX = 8 * 1024 * 1024;
-const CHUNK_BYTES = 1024 * 1024;
 
 /** All data of a small file, a part for each range; `undefined` for a large one. */
 export async function readAhead(
@@ -27,13 +27,8 @@ export async function readAhead(
 
 /** @throws RestoreError what reading any of it throws. */
 export async function verify(content: SparseSource, data: readonly Extent[]): Promise<void> {
-  const chunk = new Uint8Array(CHUNK_BYTES);
-  for (const { offset, length } of data) {
-    for (let at = offset; at < offset + length; at += CHUNK_BYTES) {
-      await content.readInto(chunk.subarray(0, Math.min(CHUNK_BYTES, offset + length - at)), at);
-      await new Promise(setImmediate);
-    }
-  }
+  const pieces = piecesOf(content, data);
+  while ((await pieces.next()).done !== true);
 }
 
 /** The end of an archive that could not be finished. */

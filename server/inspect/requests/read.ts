@@ -1,12 +1,12 @@
-import { asRestoreError, RestoreError, type SparseSource } from '../../../core/index.ts';
+import { RestoreError, type SparseSource } from '../../../core/index.ts';
 import { showName } from '../../../vfs/index.ts';
 import type { ReadRequest } from '../messages.ts';
 import type { InspectContext, OpenAddress } from '../session.ts';
 import { addressJson } from '../text/address-json.ts';
 import { JsonList } from '../text/json-list.ts';
 import { eachAddress } from './each-address.ts';
+import { piecesOf } from './pieces.ts';
 
-const CHUNK_BYTES = 1024 * 1024;
 const JSON_BYTES_MAX = 1024 * 1024;
 
 /** `cat`: files' contents, one behind the other. */
@@ -39,22 +39,20 @@ async function copy(
   { place }: OpenAddress,
   { output }: InspectContext,
 ): Promise<void> {
-  const chunk = new Uint8Array(Math.min(CHUNK_BYTES, content.size));
-  for (let at = 0; at < content.size; at += CHUNK_BYTES) {
-    const part = chunk.subarray(0, Math.min(CHUNK_BYTES, content.size - at));
-    try {
-      await content.readInto(part, at);
-    } catch (error) {
-      throw incomplete(error, showName(place.path), at, content.size);
-    }
-    output.writeBytes(part);
-    // Signs of life, and the parent's wish to end this, must get through.
-    await new Promise(setImmediate);
+  const { size } = content;
+  const failed = (cause: RestoreError, at: number): RestoreError =>
+    incomplete(cause, showName(place.path), at, size);
+  for await (const { bytes } of piecesOf(content, [{ offset: 0, length: size }], { failed })) {
+    output.writeBytes(bytes);
   }
 }
 
-function incomplete(error: unknown, object: string, offset: number, size: number): RestoreError {
-  const cause = asRestoreError(error, 'cannot read');
+function incomplete(
+  cause: RestoreError,
+  object: string,
+  offset: number,
+  size: number,
+): RestoreError {
   return new RestoreError(cause.code, `the file is cut off here: ${cause.message}`, {
     where: { object, offset, expected: `${size} bytes` },
     ...(cause.hint === undefined ? {} : { hint: cause.hint }),

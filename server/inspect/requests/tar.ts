@@ -1,7 +1,7 @@
 import {
   type Extent,
   isRestoreError,
-  RestoreError,
+  type RestoreError,
   type SparseSource,
 } from '../../../core/index.ts';
 import { encodeMember, showName, type TarMember, tarEnd } from '../../../vfs/index.ts';
@@ -10,8 +10,8 @@ import type { InspectContext } from '../session.ts';
 import { type Below, belowInArchive, linkKey, portableTarget } from './below.ts';
 import { eachAddress } from './each-address.ts';
 import { CutOff, readAhead, verify } from './member-content.ts';
+import { piecesOf } from './pieces.ts';
 
-const CHUNK_BYTES = 1024 * 1024;
 const LINKED_MAX = 500_000;
 const MODE_DEFAULT = { directory: 0o755, other: 0o644 } as const;
 
@@ -94,21 +94,8 @@ class TarWriter {
   }
 
   async #stream(content: SparseSource, data: readonly Extent[], path: string): Promise<void> {
-    const chunk = new Uint8Array(CHUNK_BYTES);
-    for (const { offset, length } of data) {
-      for (let at = offset; at < offset + length; at += CHUNK_BYTES) {
-        const part = chunk.subarray(0, Math.min(CHUNK_BYTES, offset + length - at));
-        try {
-          await content.readInto(part, at);
-        } catch (error) {
-          if (!(error instanceof RestoreError)) throw error;
-          throw new CutOff(error, path, at);
-        }
-        this.#write(part);
-        // Signs of life, and the parent's wish to end this, must get through.
-        await new Promise(setImmediate);
-      }
-    }
+    const failed = (cause: RestoreError, at: number): CutOff => new CutOff(cause, path, at);
+    for await (const { bytes } of piecesOf(content, data, { failed })) this.#write(bytes);
   }
 
   #write(bytes: Uint8Array): void {
