@@ -58,7 +58,7 @@ describe('pieces of a file', () => {
     let running = 0;
     const slow: SparseSource = {
       ...{ size: SIZE, sectorSize: 512, peek: () => undefined },
-      extents: content().extents,
+      extents: (offset, length) => content().extents(offset, length),
       readInto: async () => {
         running += 1;
         await new Promise((resolve) => setTimeout(resolve, 10));
