@@ -21,6 +21,8 @@ export function isStale(target: string): boolean {
   if (!existsSync(manifest)) return true;
   const builtAt = statSync(manifest).mtimeMs;
   return SOURCES.some((source) =>
-    [source, ...globSync(`${source}/**`)].some((file) => statSync(file).mtimeMs > builtAt),
+    [source, ...globSync(`${source}/**`)].some(
+      (file) => !file.endsWith('.test.ts') && statSync(file).mtimeMs > builtAt,
+    ),
   );
 }
