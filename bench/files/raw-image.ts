@@ -9,8 +9,8 @@ import { Output } from '../../server/inspect/output.ts';
 import { piecesOf } from '../../server/inspect/requests/pieces.ts';
 import { giveUpStartRights } from '../../server/inspect/rights.ts';
 import { longRows } from '../../server/inspect/text/long-rows.ts';
+import { localFiles } from '../../store-writer/file-source.ts';
 // oxlint-enable no-restricted-imports
-import { localFiles } from '../../store-writer/index.ts';
 import { Machine, showName, walk } from '../../vfs/index.ts';
 
 const [what, image = '', path = '/'] = process.argv.slice(2);
