@@ -44,10 +44,11 @@ function lateModuleOf(id: string): string {
   return exportsOf(Object.keys(builtin).filter(isFunction), call).join('\n');
 }
 
-function exportsOf(id: string, valueOf: (name: string) => string): string[] {
-  const names = Object.keys(process.getBuiltinModule(id) ?? {}).filter(
-    (name) => name !== 'default',
-  );
+function namesOf(id: string): string[] {
+  return Object.keys(process.getBuiltinModule(id) ?? {}).filter((name) => name !== 'default');
+}
+
+function exportsOf(names: readonly string[], valueOf: (name: string) => string): string[] {
   return [
     ...names.map((name, index) => `const part${index} = ${valueOf(name)};`),
     `export { ${names.map((name, index) => `part${index} as ${name}`).join(', ')} };`,
