@@ -5,8 +5,8 @@
  *
  * The volumes are made by mke2fs and mkntfs; files are changed through the kernel (ext4) and ntfs-3g
  * (NTFS): 50 of them, each in a directory of its own choice, so that nearly every one costs blocks of
- * its own. Each figure is the median of rounds in a process of its own, a fresh repository handle and
- * empty caches each time, the page cache warm; then the commands, their start included.
+ * its own. Each figure is the median of rounds, each in a process of its own that has just started, its
+ * start not counted, the page cache warm; then the commands, compiled, their start included.
  */
 import { spawnSync } from 'node:child_process';
 import { appendFileSync, copyFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
@@ -43,6 +43,8 @@ const MIB = 1024 * 1024;
 using scratch = new Scratch();
 const environment = { ...process.env, XDG_CACHE_HOME: scratch.file('cache') };
 const fileCount = Number(values.files);
+const BUILD = path.join(import.meta.dirname, '../../scripts/build.ts');
+await run(process.execPath, [BUILD, '--if-stale']);
 const results = [await benchExt(), await benchNtfs()];
 const machine = describeMachine({ mke2fs: ['mke2fs', '-V'], 'ntfs-3g': ['ntfs-3g', '--version'] });
 for (const { name, ...figures } of results) console.log(name, JSON.stringify(figures));
@@ -117,26 +119,47 @@ async function measure(name: string, before: string, after: string): Promise<Res
     command('capture', repository, '--machine', 'm', '--at', at, image);
   }
   const addresses = POINTS.map((point) => `m@${point}`);
-  const rounds = (kind: string): { ms: number; cpuMs: number; count: number } => {
-    const args = [import.meta.filename, 'rounds', kind, repository, ...addresses, values.rounds];
-    const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    if (status !== 0) throw new Error(stderr);
-    return JSON.parse(stdout) as { ms: number; cpuMs: number; count: number };
-  };
-  const diff = rounds('diff');
-  const list = rounds('list');
+  const { diff, list } = inTurn(repository, addresses);
   const commands = [];
-  for (let round = 0; round < 3; round += 1) {
+  // The first time compiles.
+  for (let round = -1; round < Number(values.rounds); round += 1) {
     const diffMs = command('diff', repository, ...addresses);
     const both = addresses.map((each) => command('ls', '-lR', repository, `${each}:/`));
+    if (round < 0) continue;
     commands.push({ diffMs, bothMs: both.reduce((sum, ms) => sum + ms, 0) });
   }
   return {
-    ...{ name, changes: diff.count, diffMs: diff.ms, listBothMs: list.ms },
-    ...{ diffCpuMs: diff.cpuMs, listBothCpuMs: list.cpuMs },
+    ...{ name, changes: diff[0]?.count ?? 0, diffMs: median(diff.map(({ ms }) => ms)) },
+    ...{ listBothMs: median(list.map(({ ms }) => ms)) },
+    ...{ diffCpuMs: median(diff.map(({ cpuMs }) => cpuMs)) },
+    ...{ listBothCpuMs: median(list.map(({ cpuMs }) => cpuMs)) },
     diffCommandMs: median(commands.map(({ diffMs }) => diffMs)),
     listBothCommandsMs: median(commands.map(({ bothMs }) => bothMs)),
   };
+}
+
+interface Round {
+  readonly ms: number;
+  readonly cpuMs: number;
+  readonly count: number;
+}
+
+function inTurn(
+  repository: string,
+  addresses: readonly string[],
+): { diff: Round[]; list: Round[] } {
+  const once = (kind: string): Round => {
+    const args = [import.meta.filename, 'rounds', kind, repository, ...addresses, '1'];
+    const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+    return JSON.parse(stdout) as Round;
+  };
+  const [diff, list]: [Round[], Round[]] = [[], []];
+  for (let round = 0; round < Number(values.rounds); round += 1) {
+    diff.push(once('diff'));
+    list.push(once('list'));
+  }
+  return { diff, list };
 }
 
 function command(...args: readonly string[]): number {
