@@ -40,6 +40,7 @@ export const exfatDriver: FileSystemDriver = {
       upcase: await upcaseOf(volume, clusters, root.upcase),
     };
     return new ExfatFileSystem(volume, geometry, clusters, rules, {
+      type: 'exFAT',
       label: root.label ?? '',
       uuid: uuidOf(geometry),
       space: await spaceOf(geometry, clusters, root.bitmaps),

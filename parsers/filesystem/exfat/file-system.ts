@@ -1,82 +1,53 @@
 import {
   type Attributes,
   type DirectoryEntry,
-  type ExtendedAttribute,
-  type FileSystem,
   isRestoreError,
-  type LinkTarget,
   type ListOptions,
   type NodeId,
   RestoreError,
-  type SpaceUse,
   type SparseSource,
-  type StreamEntry,
   throwIfAborted,
-  type VolumeHealth,
 } from '../../../core/index.ts';
 import { bytesAt } from '../bytes-at.ts';
 import { contentOf } from '../content.ts';
 import type { Volume } from '../driver.ts';
 import { contentRuns } from '../fat/chain.ts';
 import { timestampOf } from '../fat/times.ts';
-import { NameIndex } from '../name-index.ts';
 import { cutOff } from '../pieces.ts';
-import { TreeGuard } from '../tree-guard.ts';
+import {
+  notDirectory,
+  PlainFileSystem,
+  rootAttributes,
+  type VolumeFacts,
+} from '../plain-file-system.ts';
 import type { Geometry } from './boot-region.ts';
 import { type Clusters, setLength } from './clusters.ts';
 import { DirectoryReader } from './directory.ts';
 import { type BrokenRecord, damaged, fileOf, type FileRecord, type SetRules } from './entry-set.ts';
 import { ENTRY_BYTES, FILE_ATTRIBUTES } from './layout.ts';
 
-export interface ExfatFacts {
-  readonly label: string;
-  readonly uuid: string;
-  readonly space: SpaceUse;
-}
-
 /** No entry lies in the boot sector, so no file has this number. */
 const ROOT: NodeId = 0;
 type Found = FileRecord | BrokenRecord;
 
 /** An open exFAT volume. A node is the byte offset of a file's first entry. */
-export class ExfatFileSystem implements FileSystem {
-  readonly type = 'exFAT';
-  readonly caseSensitive = false;
-  readonly root = ROOT;
-  readonly label: string;
-  readonly uuid: string;
-  readonly space: SpaceUse;
-  readonly #volume: Volume;
+export class ExfatFileSystem extends PlainFileSystem {
   readonly #geometry: Geometry;
   readonly #clusters: Clusters;
   readonly #rules: SetRules;
-  readonly #names: NameIndex;
-  readonly #tree = new TreeGuard();
 
   constructor(
     volume: Volume,
     geometry: Geometry,
     clusters: Clusters,
     rules: SetRules,
-    facts: ExfatFacts,
+    facts: VolumeFacts,
   ) {
-    this.#volume = volume;
+    const fold = (name: string): string => rules.upcase.fold(name);
+    super(volume, facts, { root: ROOT, caseSensitive: false, fold });
     this.#geometry = geometry;
     this.#clusters = clusters;
     this.#rules = rules;
-    this.#names = new NameIndex((name) => rules.upcase.fold(name));
-    this.label = facts.label;
-    this.uuid = facts.uuid;
-    this.space = facts.space;
-  }
-
-  get health(): VolumeHealth {
-    return this.#volume.health.health;
-  }
-
-  lookup(parent: NodeId, name: string, signal?: AbortSignal): Promise<NodeId | undefined> {
-    const options = signal === undefined ? {} : { signal };
-    return this.#names.find(parent, name, () => this.list(parent, options));
   }
 
   async stat(node: NodeId, signal?: AbortSignal): Promise<Attributes> {
@@ -86,8 +57,8 @@ export class ExfatFileSystem implements FileSystem {
   async *list(node: NodeId, options: ListOptions = {}): AsyncGenerator<readonly DirectoryEntry[]> {
     throwIfAborted(options.signal);
     const directory = await this.#record(node, options.signal);
-    if (!directory.isDirectory) throw new RestoreError('INVALID', 'a file has no entries to list');
-    this.#tree.enter(node, directory.firstCluster);
+    if (!directory.isDirectory) throw notDirectory();
+    this.tree.enter(node, directory.firstCluster);
     const stretch = node === ROOT ? 'root' : directory;
     const { pieces, damage } = await this.#clusters.piecesOf(stretch, options.signal);
     const reader = new DirectoryReader(this.#rules);
@@ -106,41 +77,25 @@ export class ExfatFileSystem implements FileSystem {
     reader.finish();
     // Behind the mark nothing is missing, whatever became of the chain.
     const error = fault ?? reader.damage ?? (reader.isEnded ? undefined : damage);
-    if (error !== undefined) throw this.#noted(error);
+    if (error !== undefined) throw this.noted(error);
   }
 
   async open(node: NodeId, stream?: string, signal?: AbortSignal): Promise<SparseSource> {
     const record = await this.#record(node, signal);
-    if (stream !== undefined && stream !== '') {
-      throw new RestoreError('NOT_FOUND', 'exFAT has no streams', { where: { found: stream } });
-    }
+    this.refuseStream(stream);
     if (record.isDirectory) throw new RestoreError('INVALID', 'a directory has no content to open');
     const { firstCluster, isContiguous, validBytes, size } = record;
-    const { data } = this.#volume;
+    const { data } = this.volume;
     const chain = await this.#clusters.chainOf(
       { firstCluster, isContiguous, size: validBytes },
       signal,
     );
-    if (chain.damage !== undefined) this.#noted(chain.damage);
+    if (chain.damage !== undefined) this.noted(chain.damage);
     const missing = (): RestoreError => chain.damage ?? cutOff(data.size);
     // Behind ValidDataLength no run is given: a hole, which reads as zeros.
     const runs = contentRuns(chain, this.#geometry, validBytes, data.size, missing);
     return contentOf(data, size, runs);
   }
-
-  async readLink(): Promise<LinkTarget> {
-    throw new RestoreError('INVALID', 'exFAT has no symbolic links');
-  }
-
-  async xattrs(): Promise<readonly ExtendedAttribute[]> {
-    return [];
-  }
-
-  async streams(): Promise<readonly StreamEntry[]> {
-    return [];
-  }
-
-  async close(): Promise<void> {}
 
   /** Why an entry is not shown. */
   #faultOf(record: Found, names: Set<string>, place: number): RestoreError | undefined {
@@ -149,29 +104,17 @@ export class ExfatFileSystem implements FileSystem {
     }
     names.add(record.name);
     if ('error' in record) {
-      this.#noted(record.error);
+      this.noted(record.error);
       return undefined;
     }
-    if (!record.isDirectory) return undefined;
-    try {
-      this.#tree.found(record.node, place);
-      return undefined;
-    } catch (error) {
-      if (!isRestoreError(error, 'CORRUPT')) throw error;
-      return error;
-    }
-  }
-
-  #noted(error: RestoreError): RestoreError {
-    this.#volume.health.damage(error);
-    return error;
+    return record.isDirectory ? this.misplaced(record.node, place) : undefined;
   }
 
   async #record(node: NodeId, signal: AbortSignal | undefined): Promise<FileRecord> {
     throwIfAborted(signal);
     if (node === ROOT) return rootRecord(this.#geometry);
     const { dataAt, clusterBytes } = this.#geometry;
-    const { metadata } = this.#volume;
+    const { metadata } = this.volume;
     const isPlace =
       Number.isSafeInteger(node) &&
       (node - dataAt) % ENTRY_BYTES === 0 &&
@@ -197,7 +140,7 @@ export class ExfatFileSystem implements FileSystem {
     inCluster: number,
     signal: AbortSignal | undefined,
   ): Promise<FileRecord> {
-    const { metadata } = this.#volume;
+    const { metadata } = this.volume;
     let error: RestoreError | undefined;
     for (const next of await this.#clusters.clustersBehind(node)) {
       // A set of 256 entries may need more than two clusters of 512 bytes; no file has so many.
@@ -231,16 +174,7 @@ function rootRecord({ rootCluster }: Geometry): FileRecord {
     size: 0,
     validBytes: 0,
     isContiguous: false,
-    attributes: {
-      kind: 'directory',
-      size: 0,
-      allocated: 0,
-      links: 1,
-      modified: timestampOf(0, 0),
-      fileNumber: ROOT,
-      generation: 0,
-      dosAttributes: FILE_ATTRIBUTES.directory,
-    },
+    attributes: rootAttributes(ROOT, timestampOf(0, 0), FILE_ATTRIBUTES.directory),
   };
 }
 

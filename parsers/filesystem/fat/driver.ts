@@ -34,6 +34,7 @@ export const fatDriver: FileSystemDriver = {
     await tellOfFlags(volume, geometry, tables);
     const content = new DirectoryContent(volume, geometry, tables);
     return new FatFileSystem(volume, geometry, tables, content, {
+      type: geometry.type,
       label: await labelOf(content),
       uuid: uuidOf(geometry),
       space: await spaceOf(volume, geometry, tables),

@@ -1,26 +1,25 @@
 import {
   type Attributes,
   type DirectoryEntry,
-  type ExtendedAttribute,
-  type FileSystem,
   isRestoreError,
   layout,
-  type LinkTarget,
   type ListOptions,
   type NodeId,
   RestoreError,
-  type SpaceUse,
   type SparseSource,
-  type StreamEntry,
   throwIfAborted,
-  type VolumeHealth,
 } from '../../../core/index.ts';
 import { bytesAt } from '../bytes-at.ts';
 import { contentOf } from '../content.ts';
 import type { Volume } from '../driver.ts';
-import { foldCase, NameIndex } from '../name-index.ts';
+import { foldCase } from '../name-index.ts';
 import { cutOff } from '../pieces.ts';
-import { TreeGuard } from '../tree-guard.ts';
+import {
+  notDirectory,
+  PlainFileSystem,
+  rootAttributes,
+  type VolumeFacts,
+} from '../plain-file-system.ts';
 import type { Geometry } from './boot-sector.ts';
 import { contentRuns } from './chain.ts';
 import { type FatRecord, isFileEntry, type NamedRecord, recordAt } from './directory.ts';
@@ -29,55 +28,27 @@ import { ATTR, ENTRY_BYTES } from './layout.ts';
 import type { FatTables } from './tables.ts';
 import { timestampOf } from './times.ts';
 
-export interface FatFacts {
-  readonly label: string;
-  readonly uuid: string;
-  readonly space: SpaceUse;
-}
-
 /** No entry lies in the boot sector, so no file has this number. */
 const ROOT: NodeId = 0;
 const NO_ENTRY = new Uint8Array(ENTRY_BYTES);
 
 /** An open FAT volume. A node is the byte offset of a file's short entry. */
-export class FatFileSystem implements FileSystem {
-  readonly caseSensitive = false;
-  readonly root = ROOT;
-  readonly type: string;
-  readonly label: string;
-  readonly uuid: string;
-  readonly space: SpaceUse;
-  readonly #volume: Volume;
+export class FatFileSystem extends PlainFileSystem {
   readonly #geometry: Geometry;
   readonly #tables: FatTables;
   readonly #directories: DirectoryContent;
-  readonly #names = new NameIndex(foldCase);
-  readonly #tree = new TreeGuard();
 
   constructor(
     volume: Volume,
     geometry: Geometry,
     tables: FatTables,
     directories: DirectoryContent,
-    facts: FatFacts,
+    facts: VolumeFacts,
   ) {
-    this.#volume = volume;
+    super(volume, facts, { root: ROOT, caseSensitive: false, fold: foldCase });
     this.#geometry = geometry;
     this.#tables = tables;
     this.#directories = directories;
-    this.type = geometry.type;
-    this.label = facts.label;
-    this.uuid = facts.uuid;
-    this.space = facts.space;
-  }
-
-  get health(): VolumeHealth {
-    return this.#volume.health.health;
-  }
-
-  lookup(parent: NodeId, name: string, signal?: AbortSignal): Promise<NodeId | undefined> {
-    const options = signal === undefined ? {} : { signal };
-    return this.#names.find(parent, name, () => this.list(parent, options));
   }
 
   async stat(node: NodeId, signal?: AbortSignal): Promise<Attributes> {
@@ -87,9 +58,9 @@ export class FatFileSystem implements FileSystem {
   async *list(node: NodeId, options: ListOptions = {}): AsyncGenerator<readonly DirectoryEntry[]> {
     throwIfAborted(options.signal);
     const directory = await this.#record(node, options.signal);
-    if (!directory.isDirectory) throw new RestoreError('INVALID', 'a file has no entries to list');
+    if (!directory.isDirectory) throw notDirectory();
     const place = node === ROOT ? this.#geometry.rootCluster : directory.firstCluster;
-    this.#tree.enter(node, place);
+    this.tree.enter(node, place);
     const names = new Set<string>();
     let damage: RestoreError | undefined;
     for await (const records of this.#read(node, directory, options.signal)) {
@@ -106,15 +77,13 @@ export class FatFileSystem implements FileSystem {
 
   async open(node: NodeId, stream?: string, signal?: AbortSignal): Promise<SparseSource> {
     const record = await this.#record(node, signal);
-    if (stream !== undefined && stream !== '') {
-      throw new RestoreError('NOT_FOUND', 'FAT has no streams', { where: { found: stream } });
-    }
+    this.refuseStream(stream);
     if (record.isDirectory) throw new RestoreError('INVALID', 'a directory has no content to open');
     const { clusterBytes } = this.#geometry;
     const { size, firstCluster } = record;
     const needed = Math.ceil(size / clusterBytes);
     const chain = await this.#tables.followFile(firstCluster, needed, signal);
-    const { data } = this.#volume;
+    const { data } = this.volume;
     const runs = contentRuns(
       chain,
       this.#geometry,
@@ -125,32 +94,12 @@ export class FatFileSystem implements FileSystem {
     return contentOf(data, size, runs);
   }
 
-  async readLink(): Promise<LinkTarget> {
-    throw new RestoreError('INVALID', 'FAT has no symbolic links');
-  }
-
-  async xattrs(): Promise<readonly ExtendedAttribute[]> {
-    return [];
-  }
-
-  async streams(): Promise<readonly StreamEntry[]> {
-    return [];
-  }
-
-  async close(): Promise<void> {}
-
   /** Why an entry is not shown. */
   #faultOf(record: NamedRecord, names: Set<string>, place: number): RestoreError | undefined {
-    if (record.name === '' || names.has(record.name)) return this.#noted(badName(record));
+    if (record.name === '' || names.has(record.name)) return this.noted(badName(record));
     names.add(record.name);
-    if (!record.isDirectory) return undefined;
-    try {
-      this.#tree.found(record.node, place);
-      return undefined;
-    } catch (error) {
-      if (!isRestoreError(error, 'CORRUPT')) throw error;
-      return this.#noted(error);
-    }
+    const fault = record.isDirectory ? this.misplaced(record.node, place) : undefined;
+    return fault && this.noted(fault);
   }
 
   async *#read(
@@ -161,14 +110,9 @@ export class FatFileSystem implements FileSystem {
     try {
       yield* this.#directories.read(node === ROOT ? 'root' : firstCluster, signal);
     } catch (error) {
-      if (isRestoreError(error, 'CORRUPT')) this.#noted(error);
+      if (isRestoreError(error, 'CORRUPT')) this.noted(error);
       throw error;
     }
-  }
-
-  #noted(error: RestoreError): RestoreError {
-    this.#volume.health.damage(error);
-    return error;
   }
 
   async #record(node: NodeId, signal: AbortSignal | undefined): Promise<FatRecord> {
@@ -178,9 +122,9 @@ export class FatFileSystem implements FileSystem {
       Number.isSafeInteger(node) &&
       node % ENTRY_BYTES === 0 &&
       node >= rootAt &&
-      node + ENTRY_BYTES <= Math.min(totalBytes, this.#volume.data.size);
+      node + ENTRY_BYTES <= Math.min(totalBytes, this.volume.data.size);
     const bytes = isPlace
-      ? await bytesAt(this.#volume.metadata, node, ENTRY_BYTES, signal)
+      ? await bytesAt(this.volume.metadata, node, ENTRY_BYTES, signal)
       : NO_ENTRY;
     if (!isFileEntry(bytes)) {
       throw new RestoreError('INVALID', `there is no node ${node} on this volume`);
@@ -195,16 +139,7 @@ function rootRecord(): FatRecord {
     isDirectory: true,
     firstCluster: 0,
     size: 0,
-    attributes: {
-      kind: 'directory',
-      size: 0,
-      allocated: 0,
-      links: 1,
-      modified: timestampOf(0, 0),
-      fileNumber: ROOT,
-      generation: 0,
-      dosAttributes: ATTR.directory,
-    },
+    attributes: rootAttributes(ROOT, timestampOf(0, 0), ATTR.directory),
   };
 }
 

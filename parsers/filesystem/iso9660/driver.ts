@@ -38,7 +38,7 @@ export const iso9660Driver: FileSystemDriver = {
       type: TYPE,
       label: labelOf(descriptors),
       uuid,
-      totalBytes,
+      space: { totalBytes, freeBytes: 0 },
     });
   },
 };

@@ -1,33 +1,21 @@
 import {
   type Attributes,
   type DirectoryEntry,
-  type ExtendedAttribute,
-  type FileSystem,
   isRestoreError,
   type LinkTarget,
   type ListOptions,
   type NodeId,
   RestoreError,
-  type SpaceUse,
   type SparseSource,
-  type StreamEntry,
   throwIfAborted,
-  type VolumeHealth,
 } from '../../../core/index.ts';
 import { type ContentRun, contentOf, type MissingRun } from '../content.ts';
 import type { Volume } from '../driver.ts';
-import { foldCase, NameIndex } from '../name-index.ts';
+import { foldCase } from '../name-index.ts';
 import { cutOff, insideOf, readPieces } from '../pieces.ts';
-import { TreeGuard } from '../tree-guard.ts';
+import { notDirectory, PlainFileSystem, type VolumeFacts } from '../plain-file-system.ts';
 import { RecordReader } from './directory.ts';
 import type { IsoFile, Records } from './records.ts';
-
-export interface IsoFacts {
-  readonly type: string;
-  readonly label: string;
-  readonly uuid: string;
-  readonly totalBytes: number;
-}
 
 /** The place around the root: no directory's. */
 const OUTSIDE = -1;
@@ -39,41 +27,18 @@ interface Extent {
 }
 
 /** An open ISO 9660 volume. A node is the byte offset of a file's first directory record. */
-export class IsoFileSystem implements FileSystem {
-  readonly type: string;
-  readonly label: string;
-  readonly uuid: string;
-  readonly caseSensitive: boolean;
-  readonly root: NodeId;
-  readonly space: SpaceUse;
-  readonly #volume: Volume;
+export class IsoFileSystem extends PlainFileSystem {
   readonly #records: Records;
-  readonly #names: NameIndex;
-  readonly #tree = new TreeGuard();
 
-  constructor(volume: Volume, records: Records, facts: IsoFacts) {
+  constructor(volume: Volume, records: Records, facts: VolumeFacts) {
     const { kind, rootAt } = records.tree;
-    this.#volume = volume;
-    this.#records = records;
-    this.type = facts.type;
-    this.label = facts.label;
-    this.uuid = facts.uuid;
-    this.space = { totalBytes: facts.totalBytes, freeBytes: 0 };
-    this.caseSensitive = kind === 'Rock Ridge';
+    const caseSensitive = kind === 'Rock Ridge';
+    const fold = caseSensitive ? (name: string): string => name : foldCase;
     // The root's own record, `.`, is its first.
-    this.root = rootAt;
+    super(volume, facts, { root: rootAt, caseSensitive, fold });
+    this.#records = records;
     // Damage can make a name of that record, by which the root would lie in itself.
-    this.#tree.found(rootAt, OUTSIDE);
-    this.#names = new NameIndex(this.caseSensitive ? (name) => name : foldCase);
-  }
-
-  get health(): VolumeHealth {
-    return this.#volume.health.health;
-  }
-
-  lookup(parent: NodeId, name: string, signal?: AbortSignal): Promise<NodeId | undefined> {
-    const options = signal === undefined ? {} : { signal };
-    return this.#names.find(parent, name, () => this.list(parent, options));
+    this.tree.found(rootAt, OUTSIDE);
   }
 
   async stat(node: NodeId, signal?: AbortSignal): Promise<Attributes> {
@@ -85,8 +50,8 @@ export class IsoFileSystem implements FileSystem {
     const { signal, attributes = false } = options;
     throwIfAborted(signal);
     const extent = await this.#directory(node, signal);
-    this.#tree.enter(node, extent.at);
-    const { metadata } = this.#volume;
+    this.tree.enter(node, extent.at);
+    const { metadata } = this.volume;
     const { places, damage } = insideOf(metadata.size, [extent]);
     const reader = new RecordReader(extent.at, this.#records.tree.blockBytes);
     const names = new Set<string>();
@@ -105,14 +70,12 @@ export class IsoFileSystem implements FileSystem {
       if (batch.length > 0) yield batch;
     }
     const error = fault ?? reader.finish() ?? damage;
-    if (error !== undefined) throw this.#noted(error);
+    if (error !== undefined) throw this.noted(error);
   }
 
   async open(node: NodeId, stream?: string, signal?: AbortSignal): Promise<SparseSource> {
     const file = await this.#file(node, signal);
-    if (stream !== undefined && stream !== '') {
-      throw new RestoreError('NOT_FOUND', 'ISO 9660 has no streams', { where: { found: stream } });
-    }
+    this.refuseStream(stream);
     if (file.kind !== 'file') {
       throw new RestoreError('INVALID', 'what is no regular file has no content to open');
     }
@@ -122,25 +85,15 @@ export class IsoFileSystem implements FileSystem {
         where: { structure: 'directory record', offset: node },
       });
     }
-    const { data } = this.#volume;
+    const { data } = this.volume;
     return contentOf(data, file.size, this.#inside(file.runs));
   }
 
-  async readLink(node: NodeId, signal?: AbortSignal): Promise<LinkTarget> {
+  override async readLink(node: NodeId, signal?: AbortSignal): Promise<LinkTarget> {
     const { target, kind } = await this.#file(node, signal);
     if (kind === 'symlink' && target !== undefined) return { target, style: 'posix' };
     throw new RestoreError('INVALID', 'only a symbolic link has a target');
   }
-
-  async xattrs(): Promise<readonly ExtendedAttribute[]> {
-    return [];
-  }
-
-  async streams(): Promise<readonly StreamEntry[]> {
-    return [];
-  }
-
-  async close(): Promise<void> {}
 
   async #file(node: NodeId, signal: AbortSignal | undefined): Promise<IsoFile> {
     throwIfAborted(signal);
@@ -155,7 +108,7 @@ export class IsoFileSystem implements FileSystem {
     if (node === this.root) return { at: rootAt, length: rootBytes };
     const file = await this.#file(node, signal);
     if (file.kind !== 'directory') {
-      throw new RestoreError('INVALID', 'a file has no entries to list');
+      throw notDirectory();
     }
     const own = file.childAt === undefined ? file : await this.#moved(file.childAt, signal);
     const [run] = own.runs;
@@ -187,7 +140,7 @@ export class IsoFileSystem implements FileSystem {
 
   #entryOf(file: IsoFile, withAttributes: boolean): DirectoryEntry {
     const { name, node, kind, error, attributes } = file;
-    if (error !== undefined) return { name, node, kind: 'unknown', error: this.#noted(error) };
+    if (error !== undefined) return { name, node, kind: 'unknown', error: this.noted(error) };
     return withAttributes ? { name, node, kind, attributes } : { name, node, kind };
   }
 
@@ -214,28 +167,16 @@ export class IsoFileSystem implements FileSystem {
       });
     }
     names.add(name);
-    if (kind !== 'directory') return undefined;
-    try {
-      this.#tree.found(node, place);
-      return undefined;
-    } catch (error) {
-      if (!isRestoreError(error, 'CORRUPT')) throw error;
-      return error;
-    }
+    return kind === 'directory' ? this.misplaced(node, place) : undefined;
   }
 
   /** What lies behind the end of a volume that was cut off is missing. */
   #inside(runs: readonly ContentRun[]): (ContentRun | MissingRun)[] {
-    const { size } = this.#volume.data;
+    const { size } = this.volume.data;
     return runs.flatMap(({ offset, length, at }) => {
       const there = Math.max(0, Math.min(length, size - at));
       const missing = { offset: offset + there, length: length - there, missing: cutOff(size) };
       return there === length ? [{ offset, length, at }] : [{ offset, length: there, at }, missing];
     });
-  }
-
-  #noted(error: RestoreError): RestoreError {
-    this.#volume.health.damage(error);
-    return error;
   }
 }
