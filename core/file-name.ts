@@ -6,6 +6,10 @@
  */
 const ESCAPED_FIRST = 0xdc80;
 const ESCAPED_LAST = 0xdcff;
+/** V8's `ConsString::kMinLength` less one. */
+const LOOPED_BYTES_MAX = 12;
+/** The memory that a name was read from last: most come from the same few buffers. */
+let held: Buffer = Buffer.alloc(0);
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The name that these bytes are. */
@@ -32,8 +36,19 @@ export function nameToBytes(name: string): Uint8Array {
   return Buffer.concat(parts);
 }
 
-/** Most names are ASCII and short: a loop beats the decoder. */
+/**
+ * Most names are ASCII and short: loops beat the decoder. Text that grows beyond what V8 copies at
+ * once would be kept as a chain of its letters, twenty times as large.
+ */
 function asciiText(bytes: Uint8Array): string | undefined {
+  const { byteLength } = bytes;
+  if (byteLength > LOOPED_BYTES_MAX) {
+    for (let index = 0; index < byteLength; index += 1) {
+      if ((bytes[index] as number) >= 0x80) return undefined;
+    }
+    if (held.buffer !== bytes.buffer) held = Buffer.from(bytes.buffer);
+    return held.toString('latin1', bytes.byteOffset, bytes.byteOffset + byteLength);
+  }
   let text = '';
   for (const byte of bytes) {
     if (byte >= 0x80) return undefined;
