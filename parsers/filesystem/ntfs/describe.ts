@@ -3,7 +3,7 @@ import { DOS_ATTRIBUTE, FileName, NAMESPACE, Standard, TIMES, TYPE } from './lay
 import { linkOf } from './link.ts';
 import type { NtfsFile } from './ntfs-file.ts';
 import { missingContent } from './reparse.ts';
-import { headOf } from './stream.ts';
+import { headOf, type Stream } from './stream.ts';
 import { timestampAt } from './timestamp.ts';
 
 /** What is told of a file, all from its record. */
@@ -11,7 +11,8 @@ export function describe(file: NtfsFile): Attributes {
   const { record, extras } = file;
   const { view, valueAt } = file.standard;
   const kind = kindOf(file);
-  const { size, allocated } = sizesOf(file, kind);
+  const data = kind === 'file' ? file.stream(TYPE.DATA) : undefined;
+  const { size, allocated } = sizesOf(file, kind, data);
   const attributes: Attributes = {
     kind,
     size,
@@ -25,7 +26,7 @@ export function describe(file: NtfsFile): Attributes {
     generation: record.sequence,
     dosAttributes: dosAttributesOf(file),
   };
-  const unreadable = kind === 'file' ? whyUnreadable(file) : undefined;
+  const unreadable = kind === 'file' ? whyUnreadable(file, data) : undefined;
   if (unreadable === undefined && extras.linux === undefined && extras.reparse === undefined) {
     return attributes;
   }
@@ -49,11 +50,10 @@ export function dosAttributesOf({ record, standard }: NtfsFile): number {
   return bits === 0 ? DOS_ATTRIBUTE.NORMAL : bits >>> 0;
 }
 
-/** Why the unnamed stream is not to be read, `undefined` when it is. */
-export function whyUnreadable(file: NtfsFile): string | undefined {
+/** Why the unnamed stream, `data`, is not to be read; `undefined` when it is. */
+export function whyUnreadable(file: NtfsFile, data: Stream | undefined): string | undefined {
   const { reparse, reparseError } = file.extras;
   if (reparseError !== undefined) return reparseError.message;
-  const data = file.stream(TYPE.DATA);
   if (data === undefined) return 'it has no content: its data stream is missing';
   const head = headOf(data);
   if (head.isEncrypted) return 'it is encrypted (EFS)';
@@ -67,13 +67,16 @@ export function whyUnreadable(file: NtfsFile): string | undefined {
     : undefined;
 }
 
-function sizesOf(file: NtfsFile, kind: FileKind): { size: number; allocated: number } {
+function sizesOf(
+  file: NtfsFile,
+  kind: FileKind,
+  data: Stream | undefined,
+): { size: number; allocated: number } {
   if (kind === 'symlink' && file.extras.reparse !== undefined) {
     const target = linkOf(file.extras.reparse)?.target ?? '';
     return { size: nameToBytes(target).byteLength, allocated: 0 };
   }
   if (kind === 'directory') return directorySizes(file);
-  const data = kind === 'file' ? file.stream(TYPE.DATA) : undefined;
   if (data === undefined) return NOTHING;
   const head = headOf(data);
   return { size: head.size, allocated: head.allocated };

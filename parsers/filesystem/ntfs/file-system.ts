@@ -149,7 +149,7 @@ function checkReadable(file: NtfsFile): void {
     throw new RestoreError('INVALID', 'this is no regular file', { where: { found: kind } });
   }
   if (file.extras.reparseError !== undefined) throw file.extras.reparseError;
-  const reason = whyUnreadable(file);
+  const reason = whyUnreadable(file, file.stream(TYPE.DATA));
   if (reason === undefined) return;
   throw new RestoreError('UNSUPPORTED', `the file cannot be read: ${reason}`, {
     where: { structure: `file record ${file.record.number}` },

@@ -66,12 +66,16 @@ export class NtfsFile {
 
   /** All records of the attribute, `undefined` when there is none. */
   stream(type: number, name = ''): Stream | undefined {
-    const parts: Attribute[] = [];
+    let parts: Attribute[] | undefined;
     for (const attribute of this.attributes) {
-      if (attribute.type === type && attribute.name === name) parts.push(attribute);
+      if (attribute.type !== type || attribute.name !== name) continue;
+      // Nearly always the only one.
+      if (parts === undefined) parts = [attribute];
+      else parts.push(attribute);
     }
-    const lost = this.lost.length === 0 ? [] : this.lost.filter((part) => part.type === type);
-    if (parts.length === 0) {
+    const lost =
+      this.lost.length === 0 ? NONE_LOST : this.lost.filter((part) => part.type === type);
+    if (parts === undefined) {
       if (lost[0] !== undefined) throw lost[0].error;
       return undefined;
     }
@@ -88,6 +92,8 @@ export class NtfsFile {
     return names;
   }
 }
+
+const NONE_LOST: readonly LostAttribute[] = [];
 
 function standardOf(
   record: FileRecord,
