@@ -2,36 +2,24 @@
 import { execFileSync } from 'node:child_process';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { makeExt, withExtMounted } from '../fixtures/file-systems/ext.ts';
+import { withExtMounted } from '../fixtures/file-systems/ext.ts';
 import {
   attributesOf,
-  captureRaw,
   comparable,
   fillHostile,
   flipStored,
 } from '../fixtures/file-systems/hostile-tree.ts';
 import { listMounted } from '../fixtures/file-systems/index.ts';
-import { LoopDevice } from '../fixtures/loop-device.ts';
 import { randomBytes } from '../fixtures/random.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { findTool, run } from '../fixtures/tools/index.ts';
-import { Cli, EXIT } from './command/harness.ts';
+import { extMachine } from './command/ext-machine.ts';
+import { EXIT } from './command/harness.ts';
 
 const MIB = 1024 * 1024;
 const notRoot = (file: string): boolean => file !== '/';
 
-interface Made {
-  readonly cli: Cli;
-  readonly repository: string;
-  readonly image: string;
-}
-
-async function hostileMachine(scratch: Scratch): Promise<Made> {
-  const recipe = { sizeBytes: 128 * MIB, mkfs: ['-t', 'ext4'], fill: fillHostile };
-  const image = await makeExt(scratch.path, 'disk', recipe);
-  const cli = new Cli(scratch);
-  return { cli, repository: await captureRaw(cli, scratch, image), image };
-}
+const HOSTILE = { sizeBytes: 128 * MIB, mkfs: ['-t', 'ext4'], fill: fillHostile };
 
 async function unpack(
   scratch: Scratch,
@@ -48,10 +36,8 @@ async function unpack(
 describe('tar', () => {
   it('unpacked by GNU tar is what the kernel shows, attributes and ACLs included', async (context) => {
     using scratch = new Scratch();
-    const missing = await LoopDevice.missing(scratch.file('loop'));
-    context.skip(missing !== undefined, missing);
     context.skip(findTool('setfacl') === undefined, 'setfacl not installed');
-    const { cli, repository, image } = await hostileMachine(scratch);
+    const { cli, repository, image } = await extMachine(scratch, context, HOSTILE);
     const { status, stdout } = await cli.run('tar', '--acls', repository, 'web01@latest:/');
     expect(status).toBe(EXIT.ok);
     writeFileSync(scratch.file('a.tar'), stdout);
@@ -67,9 +53,7 @@ describe('tar', () => {
 
   it('unpacked by libarchive is what the kernel shows', async (context) => {
     using scratch = new Scratch();
-    const missing = await LoopDevice.missing(scratch.file('loop'));
-    context.skip(missing !== undefined, missing);
-    const { cli, repository, image } = await hostileMachine(scratch);
+    const { cli, repository, image } = await extMachine(scratch, context, HOSTILE);
     const { status, stdout } = await cli.run('tar', repository, 'web01@latest:/d');
     expect(status).toBe(EXIT.ok);
     writeFileSync(scratch.file('a.tar'), stdout);
@@ -89,9 +73,7 @@ describe('tar', () => {
 describe('zip', () => {
   it('is sound to unzip and Python, holds every file, and no name that is a path', async (context) => {
     using scratch = new Scratch();
-    const missing = await LoopDevice.missing(scratch.file('loop'));
-    context.skip(missing !== undefined, missing);
-    const { cli, repository, image } = await hostileMachine(scratch);
+    const { cli, repository, image } = await extMachine(scratch, context, HOSTILE);
     const { status, stdout } = await cli.run('zip', repository, 'web01@latest:/');
     expect(status).toBe(EXIT.ok);
     const archive = scratch.file('a.zip');
@@ -134,9 +116,7 @@ describe('zip', () => {
 describe('an archive of several addresses', () => {
   it('keeps what each directory holds under its name, and files beside them', async (context) => {
     using scratch = new Scratch();
-    const missing = await LoopDevice.missing(scratch.file('loop'));
-    context.skip(missing !== undefined, missing);
-    const image = await makeExt(scratch.path, 'disk', {
+    const { cli, repository } = await extMachine(scratch, context, {
       sizeBytes: 16 * MIB,
       mkfs: ['-t', 'ext4'],
       fill: (root) => {
@@ -147,8 +127,6 @@ describe('an archive of several addresses', () => {
         writeFileSync(`${root}/alone`, 'alone');
       },
     });
-    const cli = new Cli(scratch);
-    const repository = await captureRaw(cli, scratch, image);
     const addresses = ['x', 'y', 'alone'].map((name) => `web01@latest:/${name}`);
     for (const [format, tool, flag] of [
       ['tar', 'tar', '-tf'],
@@ -169,11 +147,9 @@ describe('an archive of a damaged disk', () => {
     '%s leaves a small damaged file out, and ends within a large one',
     async (format, context) => {
       using scratch = new Scratch();
-      const missing = await LoopDevice.missing(scratch.file('loop'));
-      context.skip(missing !== undefined, missing);
       const small = randomBytes(2 * MIB, 1);
       const large = randomBytes(24 * MIB, 2);
-      const image = await makeExt(scratch.path, 'disk', {
+      const { cli, repository } = await extMachine(scratch, context, {
         sizeBytes: 64 * MIB,
         mkfs: ['-t', 'ext4'],
         fill: (root) => {
@@ -183,8 +159,6 @@ describe('an archive of a damaged disk', () => {
           writeFileSync(`${root}/d-sound`, 'sound too');
         },
       });
-      const cli = new Cli(scratch);
-      const repository = await captureRaw(cli, scratch, image);
       await flipStored(repository, small.subarray(MIB));
       await flipStored(repository, large.subarray(20 * MIB));
       const list = format === 'tar' ? (['tar', ['-tf']] as const) : (['unzip', ['-tqq']] as const);

@@ -1,7 +1,7 @@
 /** `rehydrate cp`, held against what the kernel and ntfs-3g read from the same disks. */
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { makeExt, withExtMounted } from '../fixtures/file-systems/ext.ts';
+import { withExtMounted } from '../fixtures/file-systems/ext.ts';
 import {
   listMounted,
   type Listing,
@@ -16,10 +16,10 @@ import {
   fillHostile,
   flipStored,
 } from '../fixtures/file-systems/hostile-tree.ts';
-import { LoopDevice } from '../fixtures/loop-device.ts';
 import { randomBytes } from '../fixtures/random.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { findTool, run } from '../fixtures/tools/index.ts';
+import { extMachine } from './command/ext-machine.ts';
 import { Cli, EXIT } from './command/harness.ts';
 
 const MIB = 1024 * 1024;
@@ -28,16 +28,12 @@ const EXT = ['-t', 'ext4', '-O', 'ea_inode'];
 describe('cp', () => {
   it('gives with --acls --devices what the kernel shows', async (context) => {
     using scratch = new Scratch();
-    const missing = await LoopDevice.missing(scratch.file('loop'));
-    context.skip(missing !== undefined, missing);
     context.skip(findTool('setfacl') === undefined, 'setfacl not installed');
-    const image = await makeExt(scratch.path, 'disk', {
+    const { cli, repository, image } = await extMachine(scratch, context, {
       sizeBytes: 128 * MIB,
       mkfs: EXT,
       fill: fillHostile,
     });
-    const cli = new Cli(scratch);
-    const repository = await captureRaw(cli, scratch, image);
     const out = scratch.file('out');
     const { status, stderr } = await cli.run(
       ...['cp', '-r', '--acls', '--devices', repository, 'web01@latest:/', out],
@@ -54,15 +50,11 @@ describe('cp', () => {
 
   it('leaves owners, special bits and devices out unless asked for them', async (context) => {
     using scratch = new Scratch();
-    const missing = await LoopDevice.missing(scratch.file('loop'));
-    context.skip(missing !== undefined, missing);
-    const image = await makeExt(scratch.path, 'disk', {
+    const { cli, repository } = await extMachine(scratch, context, {
       sizeBytes: 128 * MIB,
       mkfs: EXT,
       fill: fillHostile,
     });
-    const cli = new Cli(scratch);
-    const repository = await captureRaw(cli, scratch, image);
     const out = scratch.file('out');
     const { status, stderr } = await cli.run('cp', '-r', repository, 'web01@latest:/d', out);
     expect(status).toBe(EXIT.ok);
@@ -74,15 +66,11 @@ describe('cp', () => {
 
   it('copies one file into a folder, and overwrites only when told', async (context) => {
     using scratch = new Scratch();
-    const missing = await LoopDevice.missing(scratch.file('loop'));
-    context.skip(missing !== undefined, missing);
-    const image = await makeExt(scratch.path, 'disk', {
+    const { cli, repository } = await extMachine(scratch, context, {
       sizeBytes: 16 * MIB,
       mkfs: EXT,
       fill: (root) => writeFileSync(`${root}/report.txt`, 'from the backup'),
     });
-    const cli = new Cli(scratch);
-    const repository = await captureRaw(cli, scratch, image);
     const out = scratch.file('out');
     const copy = ['cp', repository, 'web01@latest:/report.txt', out];
     expect((await cli.run(...copy)).status).toBe(EXIT.ok);
@@ -139,9 +127,7 @@ describe('cp', () => {
 describe('cp of a damaged disk', () => {
   it('leaves nothing of a file that cannot be read, and says which', async (context) => {
     using scratch = new Scratch();
-    const missing = await LoopDevice.missing(scratch.file('loop'));
-    context.skip(missing !== undefined, missing);
-    const image = await makeExt(scratch.path, 'disk', {
+    const { cli, repository } = await extMachine(scratch, context, {
       sizeBytes: 64 * MIB,
       mkfs: EXT,
       fill: (root) => {
@@ -150,8 +136,6 @@ describe('cp of a damaged disk', () => {
         }
       },
     });
-    const cli = new Cli(scratch);
-    const repository = await captureRaw(cli, scratch, image);
     await flipStored(repository, randomBytes(8 * MIB, 'b'.charCodeAt(0)).subarray(4 * MIB));
     const out = scratch.file('out');
     const { status, stderr } = await cli.run('cp', '-r', repository, 'web01@latest:/', out);

@@ -21,6 +21,7 @@ import { Scratch } from '../fixtures/repository.ts';
 import { findTool, run } from '../fixtures/tools/index.ts';
 import { Cli, EXIT } from './command/harness.ts';
 import { diffByCommand, expectExplains, type JsonDifference } from './diff/apply.ts';
+import { compareImages } from './diff/compare-images.ts';
 import { disturb, plant } from './diff/random-work.ts';
 
 const MIB = 1024 * 1024;
@@ -35,28 +36,12 @@ beforeAll(async () => {
 });
 afterAll(() => scratch[Symbol.dispose]());
 
-/** Captures both images as points of one machine, and has them compared. */
-async function compared(
+const compared = (
   machine: string,
   before: string,
   after: string,
   ...more: readonly string[]
-): Promise<JsonDifference> {
-  const points = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'];
-  for (const [index, image] of [before, after].entries()) {
-    await cli.json(
-      'capture',
-      repository,
-      '--machine',
-      machine,
-      '--at',
-      points[index] as string,
-      image,
-    );
-  }
-  const [one, other] = points.map((point) => `${machine}@${point}`);
-  return await diffByCommand(cli, repository, one as string, other as string, ...more);
-}
+): Promise<JsonDifference> => compareImages(cli, repository, machine, [before, after], ...more);
 
 const listOf = (image: string): Promise<Listing> => withExtMounted(image, 'loop,ro', listMounted);
 

@@ -6,6 +6,7 @@ import { Scratch } from '../fixtures/repository.ts';
 import { findTool, run } from '../fixtures/tools/index.ts';
 import { Cli } from './command/harness.ts';
 import { diffByCommand, type JsonDifference } from './diff/apply.ts';
+import { compareImages, POINTS } from './diff/compare-images.ts';
 
 const scratch = new Scratch();
 const cli = new Cli(scratch);
@@ -16,20 +17,11 @@ beforeAll(async () => {
 });
 afterAll(() => scratch[Symbol.dispose]());
 
-const POINTS = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'] as const;
-
-async function compared(
+const compared = (
   machine: string,
   images: readonly [string, string],
   ...more: readonly string[]
-): Promise<JsonDifference> {
-  for (const [index, image] of images.entries()) {
-    const at = POINTS[index] as string;
-    await cli.json('capture', repository, '--machine', machine, '--at', at, image);
-  }
-  const addresses = POINTS.map((point) => `${machine}@${point}`);
-  return await diffByCommand(cli, repository, ...addresses, ...more);
-}
+): Promise<JsonDifference> => compareImages(cli, repository, machine, images, ...more);
 
 /** The image with one byte of the only place that holds `text` changed. */
 function patched(image: string, text: Buffer): string {

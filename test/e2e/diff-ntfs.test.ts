@@ -21,7 +21,8 @@ import {
 import { makeNtfsVolume } from '../fixtures/file-systems/ntfs-volume.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { Cli } from './command/harness.ts';
-import { diffByCommand, expectExplains, type JsonDifference } from './diff/apply.ts';
+import { expectExplains, type JsonDifference } from './diff/apply.ts';
+import { compareImages } from './diff/compare-images.ts';
 import { disturb, plant } from './diff/random-work.ts';
 
 const MIB = 1024 * 1024;
@@ -35,22 +36,12 @@ beforeAll(async () => {
 });
 afterAll(() => scratch[Symbol.dispose]());
 
-async function compared(machine: string, before: string, after: string): Promise<JsonDifference> {
-  const points = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'];
-  for (const [index, image] of [before, after].entries()) {
-    await cli.json(
-      'capture',
-      repository,
-      '--machine',
-      machine,
-      '--at',
-      points[index] as string,
-      image,
-    );
-  }
-  const [one, other] = points.map((point) => `${machine}@${point}`);
-  return await diffByCommand(cli, repository, one as string, other as string);
-}
+const compared = (
+  machine: string,
+  before: string,
+  after: string,
+  ...more: readonly string[]
+): Promise<JsonDifference> => compareImages(cli, repository, machine, [before, after], ...more);
 
 const listOf = (image: string): Promise<Listing> => withNtfsMounted(image, ['ro'], listMounted);
 

@@ -1,4 +1,3 @@
-import { createServer } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
   type DiskManifest,
@@ -8,9 +7,10 @@ import {
   manifestFile,
   mutateLinuxServer,
 } from '../fixtures/disks/index.ts';
-import { guestAvailable, HOST_SEEN_FROM_GUEST, runGuest } from '../fixtures/guest/index.ts';
+import { guestAvailable, runGuest } from '../fixtures/guest/index.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { Cli, type Service } from './command/harness.ts';
+import { serveToGuests } from './guest/serve.ts';
 
 /** Debian's stock kernel with open-iscsi, in a virtual machine, as the initiator. */
 const guest = await guestAvailable();
@@ -46,13 +46,7 @@ describe('a real Linux initiator', () => {
       const time = new Date(`2026-11-0${step + 1}T00:00:00Z`);
       if (step === 1) manifests.push(await mutateLinuxServer(manifest, step, time));
     }
-    const port = await freePort();
-    service = await cli.serve(
-      repository,
-      control,
-      ...['--iscsi-listen', `127.0.0.1:${port}`],
-      ...['--iscsi-advertise', `${HOST_SEEN_FROM_GUEST}:${port}`],
-    );
+    service = await serveToGuests(cli, repository, control);
   }, 120_000);
 
   afterAll(async () => {
@@ -131,14 +125,3 @@ ${sums.join('')}SUMS
     expect(output).toContain('login ended with 24');
   }, 180_000);
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}

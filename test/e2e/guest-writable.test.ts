@@ -1,7 +1,5 @@
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { open as openFile, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
@@ -14,10 +12,11 @@ import {
   mutateLinuxServer,
   volumeOf,
 } from '../fixtures/disks/index.ts';
-import { guestAvailable, HOST_SEEN_FROM_GUEST, runGuest } from '../fixtures/guest/index.ts';
+import { guestAvailable, runGuest } from '../fixtures/guest/index.ts';
 import { Scratch } from '../fixtures/repository.ts';
 import { run } from '../fixtures/tools/index.ts';
-import { chooseSeed, Cli, type Service } from './command/harness.ts';
+import { chooseSeed, Cli, type Service, sha256 } from './command/harness.ts';
+import { serveToGuests } from './guest/serve.ts';
 
 /** Writable exports in the hands of Debian's stock kernel and open-iscsi. */
 const guest = await guestAvailable();
@@ -57,13 +56,7 @@ describe('a Linux kernel on a writable export', () => {
     await capturePoint(1);
     await mutateLinuxServer(manifest, 1, new Date('2026-11-02T00:00:00Z'));
     await capturePoint(2);
-    const port = await freePort();
-    service = await cli.serve(
-      repository,
-      control,
-      ...['--iscsi-listen', `127.0.0.1:${port}`],
-      ...['--iscsi-advertise', `${HOST_SEEN_FROM_GUEST}:${port}`],
-    );
+    service = await serveToGuests(cli, repository, control);
   }, 120_000);
 
   afterAll(async () => {
@@ -332,19 +325,4 @@ async function killTarget(serviceProcessId: number): Promise<number> {
 async function contentOf(image: string, path: string): Promise<Buffer> {
   const { stdoutBytes } = await run('debugfs', ['-R', `cat "${path}"`, image]);
   return stdoutBytes;
-}
-
-function sha256(data: Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex');
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1,5 +1,16 @@
 /** What code in an inspector can do, and what becomes of one that takes too much. */
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+// oxlint-disable-next-line no-restricted-imports -- the cache alone
+import { enableCompileCache, getCompileCacheDir } from 'node:module';
+import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRestoreError } from '../../core/index.ts';
@@ -20,6 +31,17 @@ beforeAll(() => {
   writeFileSync(scratch.file('beside'), 'not of the repository');
 });
 afterAll(() => scratch[Symbol.dispose]());
+
+/** Every file below a folder, by path. */
+function contentsOf(folder: string): Map<string, string> {
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
+  const files = names.map((name) => path.join(folder, name));
+  return new Map(
+    files
+      .filter((file) => statSync(file).isFile())
+      .map((file) => [file, readFileSync(file, 'base64')]),
+  );
+}
 
 /** What the attempt told. */
 async function attempt(
@@ -83,6 +105,80 @@ describe('an inspector', () => {
       expect((await attempt({ attempt: what })).told).toMatch(/^refused: /);
     },
   );
+
+  it.each(['evaluate', 'datagram'] as const)('cannot %s', async (what) => {
+    expect((await attempt({ attempt: what })).told).toMatch(/^refused: /);
+  });
+
+  it.each(['kill', 'rawKill', 'debug'] as const)(
+    'cannot send signals to other processes (%s)',
+    async (what) => {
+      let isReached = false;
+      const note = (): void => {
+        isReached = true;
+      };
+      process.on('SIGUSR1', note);
+      try {
+        const { told } = await attempt({ attempt: what, path: String(process.pid) });
+        expect(told).toMatch(/^refused: /);
+      } finally {
+        process.off('SIGUSR1', note);
+      }
+      expect(isReached).toBe(false);
+    },
+  );
+
+  it.each(['database', 'listen'] as const)('cannot make a file with a %s', async (what) => {
+    const file = scratch.file(`made-by-${what}`);
+    expect((await attempt({ attempt: what, path: file })).told).toMatch(/^refused: /);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it('cannot make V8 write a file', async () => {
+    const file = scratch.file('traces');
+    const error: unknown = await attempt({ attempt: 'trace', path: file }).catch((thrown) => thrown);
+    expect(isRestoreError(error, 'IO')).toBe(true);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it.each(['a service of this machine', 'a socket in the file system'])(
+    'cannot reach %s',
+    async (what) => {
+      const server = createServer((socket) => socket.destroy());
+      const file = scratch.file('service');
+      const isFile = what.includes('file');
+      await new Promise<void>((resolve) => {
+        if (isFile) server.listen(file, resolve);
+        else server.listen(0, '127.0.0.1', resolve);
+      });
+      const target = isFile ? file : String((server.address() as AddressInfo).port);
+      try {
+        expect((await attempt({ attempt: 'connect', path: target })).told).toMatch(/^refused: /);
+      } finally {
+        server.close();
+      }
+    },
+  );
+
+  it('cannot change what other processes run from the cache of compiled code', async () => {
+    const cache = getCompileCacheDir();
+    if (cache === undefined) enableCompileCache(scratch.file('cache'));
+    const folder = getCompileCacheDir() as string;
+    // The first one fills it, before it is asked anything.
+    await attempt({ attempt: 'read', path: repository });
+    const before = contentsOf(folder);
+    const { told } = await attempt({ attempt: 'poison' });
+    expect(told).toMatch(/^done: /);
+    expect(contentsOf(folder)).toEqual(before);
+    expect(before.size).toBeGreaterThan(0);
+  });
+
+  it('that talks nonsense harms nobody, and moves no cursor', async () => {
+    const { told } = await attempt({ attempt: 'crooked' });
+    expect(told).not.toMatch(/[\p{Cc}\p{Cf}](?<!\n)/u);
+    expect(told).toContain('\\x1b]0;owned');
+    expect(told).toContain('done: ');
+  });
 
   it.each(['heap', 'buffers'] as const)(
     'is ended when its %s grow beyond its memory',

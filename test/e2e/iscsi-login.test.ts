@@ -1,7 +1,8 @@
 /** Who may log in: CHAP, as a hand-made initiator sees it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { randomDisk, SECRET, startTarget, type TargetFixture, USER } from './iscsi/fixture.ts';
-import { CHAP_HASHES, chapAnswer, keysOf, LoginRefused, RawClient } from './iscsi/raw-client.ts';
+import { CHAP_HASHES, chapAnswer, keysOf, LoginRefused } from './iscsi/raw-client.ts';
+import { refusal, withClient } from './iscsi/refusal.ts';
 
 const DISK = 'iqn.2026-01.test:disk';
 const SHA_ONLY = 'iqn.2026-01.test:sha-only';
@@ -29,39 +30,16 @@ beforeAll(async () => {
 
 afterAll(() => fixture.target.close());
 
-async function withClient<T>(use: (client: RawClient) => Promise<T>): Promise<T> {
-  const client = await RawClient.connect(fixture.port);
-  try {
-    return await use(client);
-  } finally {
-    client.close();
-  }
-}
-
-/** The status that a login is refused with. */
-async function refusal(use: (client: RawClient) => Promise<unknown>): Promise<number> {
-  return withClient(async (client) => {
-    try {
-      await use(client);
-    } catch (error) {
-      if (!(error instanceof LoginRefused)) throw error;
-      await client.untilClosed();
-      return error.status;
-    }
-    throw new Error('the login was not refused');
-  });
-}
-
 describe('CHAP', () => {
   it.each(Object.keys(CHAP_HASHES).map(Number))('accepts algorithm %i', async (algorithm) => {
-    await withClient(async (client) => {
+    await withClient(fixture.port, async (client) => {
       await client.login({ target: DISK, chap: { user: USER, secret: SECRET, algorithm } });
       expect((await client.ping('hello')).data.toString()).toBe('hello');
     });
   });
 
   it('chooses the strongest of what both know', async () => {
-    await withClient(async (client) => {
+    await withClient(fixture.port, async (client) => {
       await client.loginStep(0, [...NAMES, 'AuthMethod=None,CHAP']);
       const answer = keysOf((await client.loginStep(0, ['CHAP_A=5,99,7'])).data);
       expect(answer.get('CHAP_A')).toBe('7');
@@ -71,7 +49,7 @@ describe('CHAP', () => {
   it('never gives the same challenge twice, and one of 16 bytes or more', async () => {
     const seen = new Set<string>();
     for (let round = 0; round < 20; round += 1) {
-      await withClient(async (client) => {
+      await withClient(fixture.port, async (client) => {
         await client.loginStep(0, [...NAMES, 'AuthMethod=CHAP']);
         const answer = keysOf((await client.loginStep(0, ['CHAP_A=5'])).data);
         expect(answer.get('CHAP_C')).toMatch(/^0x([0-9a-f]{2}){16,}$/);
@@ -87,7 +65,7 @@ describe('CHAP', () => {
     ['both wrong', 'nobody', 'wrong-secret-1'],
     ['credentials of another target', 'auditor', 'another-secret'],
   ])('refuses %s with the same status, and logs it', async (_, user, secret) => {
-    const status = await refusal((client) =>
+    const status = await refusal(fixture.port, (client) =>
       client.login({ target: DISK, chap: { user, secret } }),
     );
     expect(status).toBe(AUTHENTICATION_FAILURE);
@@ -104,11 +82,13 @@ describe('CHAP', () => {
     ['starts in the operational stage', 0x87, NAMES],
     ['jumps to full feature', 0x83, NAMES],
   ])('refuses an initiator that %s', async (_, flags, keys) => {
-    expect(await refusal((client) => client.loginStep(flags, keys))).toBe(AUTHENTICATION_FAILURE);
+    expect(await refusal(fixture.port, (client) => client.loginStep(flags, keys))).toBe(
+      AUTHENTICATION_FAILURE,
+    );
   });
 
   it('does not let an unfinished exchange pass', async () => {
-    await withClient(async (client) => {
+    await withClient(fixture.port, async (client) => {
       await client.loginStep(0, [...NAMES, 'AuthMethod=CHAP']);
       // The transit bit is set, the response is missing: the stage must not change.
       const answer = await client.loginStep(0x81, ['CHAP_A=5']);
@@ -119,21 +99,21 @@ describe('CHAP', () => {
 
   it('refuses an algorithm that the export does not allow', async () => {
     const chap = { user: 'auditor', secret: 'another-secret', algorithm: 5 };
-    expect(await refusal((client) => client.login({ target: SHA_ONLY, chap }))).toBe(
+    expect(await refusal(fixture.port, (client) => client.login({ target: SHA_ONLY, chap }))).toBe(
       AUTHENTICATION_FAILURE,
     );
-    await withClient((client) =>
+    await withClient(fixture.port, (client) =>
       client.login({ target: SHA_ONLY, chap: { ...chap, algorithm: 7 } }),
     );
   });
 
   it('refuses its own challenge, played back on the same connection or on another', async () => {
-    await withClient(async (oracle) => {
+    await withClient(fixture.port, async (oracle) => {
       const names = [...NAMES.slice(0, 2), `TargetName=${MUTUAL}`];
       await oracle.loginStep(0, [...names, 'AuthMethod=CHAP']);
       const elsewhere = keysOf((await oracle.loginStep(0, ['CHAP_A=5'])).data);
       for (const reflect of ['own', 'other'] as const) {
-        const status = await refusal(async (client) => {
+        const status = await refusal(fixture.port, async (client) => {
           await client.loginStep(0, [...names, 'AuthMethod=CHAP']);
           const own = keysOf((await client.loginStep(0, ['CHAP_A=5'])).data);
           const reflected = reflect === 'own' ? own : elsewhere;
@@ -151,7 +131,7 @@ describe('CHAP', () => {
   });
 
   it('proves itself to an initiator that asks for it', async () => {
-    await withClient(async (client) => {
+    await withClient(fixture.port, async (client) => {
       const names = [...NAMES.slice(0, 2), `TargetName=${MUTUAL}`];
       await client.loginStep(0, [...names, 'AuthMethod=CHAP']);
       const challenge = keysOf((await client.loginStep(0, ['CHAP_A=7'])).data);
@@ -176,7 +156,7 @@ describe('CHAP', () => {
     const guess = async (): Promise<number> => {
       const start = Date.now();
       const chap = { user: USER, secret: 'wrong-secret-1' };
-      await refusal((client) => client.login({ target: MUTUAL, chap }));
+      await refusal(fixture.port, (client) => client.login({ target: MUTUAL, chap }));
       return Date.now() - start;
     };
     const timesMs = [];
@@ -185,7 +165,7 @@ describe('CHAP', () => {
     expect(timesMs[4]).toBeGreaterThan(450);
     expect(timesMs[5]).toBeGreaterThan(900);
     const start = Date.now();
-    await withClient((client) =>
+    await withClient(fixture.port, (client) =>
       client.login({
         target: SHA_ONLY,
         chap: { user: 'auditor', secret: 'another-secret', algorithm: 7 },

@@ -8,9 +8,10 @@ import {
   startTarget,
   type TargetFixture,
 } from './iscsi/fixture.ts';
-import { MemoryDevice } from './iscsi/memory-device.ts';
+import type { MemoryDevice } from './iscsi/memory-device.ts';
 import { dataOut, type RawClient } from './iscsi/raw-client.ts';
 import { cdb10, cdb16, noise, send } from './iscsi/write-commands.ts';
+import { freshDisk } from './iscsi/writable-disk.ts';
 
 const DISK = 'iqn.2026-01.test:ordered';
 const DISK_BYTES = 8 * 1024 * 1024;
@@ -28,12 +29,9 @@ beforeAll(async () => {
 afterAll(() => fixture.target.close());
 
 beforeEach(async () => {
-  await fixture.target.removeExport(DISK, { graceMs: 0 });
-  device = new MemoryDevice(DISK_BYTES);
+  const login = { keys: ['InitialR2T=No', 'ImmediateData=Yes'] };
+  ({ device, client } = await freshDisk(fixture, DISK, DISK_BYTES, login));
   device.recordEvents = true;
-  fixture.add(DISK, device);
-  client = await fixture.session(DISK, { keys: ['InitialR2T=No', 'ImmediateData=Yes'] });
-  await clearAttention(client);
   return () => client.close();
 });
 

@@ -8,7 +8,8 @@ import {
   type TargetFixture,
   USER,
 } from './iscsi/fixture.ts';
-import { keysOf, LoginRefused, RawClient } from './iscsi/raw-client.ts';
+import { keysOf, RawClient } from './iscsi/raw-client.ts';
+import { refusal, withClient } from './iscsi/refusal.ts';
 
 const DISK = 'iqn.2026-01.test:disk';
 const HIDDEN = 'iqn.2026-01.test:hidden';
@@ -33,34 +34,11 @@ beforeAll(async () => {
 
 afterAll(() => fixture.target.close());
 
-async function withClient<T>(use: (client: RawClient) => Promise<T>): Promise<T> {
-  const client = await RawClient.connect(fixture.port);
-  try {
-    return await use(client);
-  } finally {
-    client.close();
-  }
-}
-
-/** The status that a login is refused with. */
-async function refusal(use: (client: RawClient) => Promise<unknown>): Promise<number> {
-  return withClient(async (client) => {
-    try {
-      await use(client);
-    } catch (error) {
-      if (!(error instanceof LoginRefused)) throw error;
-      await client.untilClosed();
-      return error.status;
-    }
-    throw new Error('the login was not refused');
-  });
-}
-
 describe('negotiation', () => {
   const chap = { user: USER, secret: SECRET };
 
   async function negotiated(keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    return withClient((client) => client.login({ target: DISK, chap, keys }));
+    return withClient(fixture.port, (client) => client.login({ target: DISK, chap, keys }));
   }
 
   it.each([
@@ -93,7 +71,7 @@ describe('negotiation', () => {
   });
 
   it('gives the portal group in the first response and a TSIH in the last', async () => {
-    await withClient(async (client) => {
+    await withClient(fixture.port, async (client) => {
       const names = [NAMES[0] as string, `TargetName=${OPEN}`];
       const first = await client.loginStep(0x04, names);
       expect(keysOf(first.data).get('TargetPortalGroupTag')).toBe('1');
@@ -105,7 +83,7 @@ describe('negotiation', () => {
   });
 
   it('collects a text that comes in parts, and sends a long one in parts', async () => {
-    await withClient(async (client) => {
+    await withClient(fixture.port, async (client) => {
       const many = Array.from({ length: 900 }, (_, index) => `X-example.${index}=1`);
       const names = [NAMES[0] as string, `TargetName=${OPEN}`];
       await client.loginStep(0x44, [...names, ...many.slice(0, 300)]);
@@ -139,11 +117,11 @@ describe('negotiation', () => {
     ['a stage that does not exist', 0x8b, NAMES, 0x0200],
     ['transit to the same stage', 0x85, NAMES, 0x0200],
   ])('refuses %s', async (_, flags, keys, status) => {
-    expect(await refusal((client) => client.loginStep(flags, keys))).toBe(status);
+    expect(await refusal(fixture.port, (client) => client.loginStep(flags, keys))).toBe(status);
   });
 
   it('refuses text beyond 64 KiB', async () => {
-    const status = await refusal(async (client) => {
+    const status = await refusal(fixture.port, async (client) => {
       const filler = `X-filler=${'x'.repeat(8000)}`;
       for (let part = 0; part < 20; part += 1) await client.loginStep(0x44, [filler]);
     });
@@ -206,7 +184,7 @@ describe('sessions', () => {
 describe('discovery', () => {
   /** Answers SendTargets in a session of its own. */
   async function discover(chap?: { user: string; secret: string }): Promise<string> {
-    return withClient(async (client) => {
+    return withClient(fixture.port, async (client) => {
       await client.login(chap === undefined ? {} : { chap });
       return sendTargets(client, 'All');
     });
@@ -229,7 +207,7 @@ describe('discovery', () => {
   });
 
   it('runs no SCSI commands', async () => {
-    await withClient(async (client) => {
+    await withClient(fixture.port, async (client) => {
       await client.login({});
       client.sendCommand([0x00, 0, 0, 0, 0, 0]);
       const answer = await client.receive();

@@ -9,9 +9,10 @@ import {
   startTarget,
   type TargetFixture,
 } from './iscsi/fixture.ts';
-import { MemoryDevice } from './iscsi/memory-device.ts';
+import type { MemoryDevice } from './iscsi/memory-device.ts';
 import type { RawClient } from './iscsi/raw-client.ts';
 import { cdb10, cdb16, noise, send } from './iscsi/write-commands.ts';
+import { freshDisk } from './iscsi/writable-disk.ts';
 
 const DISK = 'iqn.2026-01.test:writable';
 const DISK_BYTES = 64 * 1024 * 1024;
@@ -28,11 +29,7 @@ beforeAll(async () => {
 afterAll(() => fixture.target.close());
 
 beforeEach(async () => {
-  await fixture.target.removeExport(DISK, { graceMs: 0 });
-  device = new MemoryDevice(DISK_BYTES);
-  fixture.add(DISK, device);
-  client = await fixture.session(DISK);
-  await clearAttention(client);
+  ({ device, client } = await freshDisk(fixture, DISK, DISK_BYTES));
   return () => client.close();
 });
 

@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RestoreError } from '../../../core/index.ts';
-import { findTool, run } from '../../fixtures/tools/index.ts';
+import { findTool, freePort, run } from '../../fixtures/tools/index.ts';
 
 /** One raw file, served by tgtd on the loopback address with CHAP. */
 export interface TgtdTarget {
@@ -80,17 +79,5 @@ function ended(daemon: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
     daemon.once('exit', () => resolve());
     daemon.kill('SIGKILL');
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
   });
 }
