@@ -5,15 +5,16 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { fromPlainError, RestoreError } from '../../core/index.ts';
 import type { Credential } from '../../store-reader/index.ts';
-import { compileCacheFolder } from './compile-cache.ts';
+import { checkMessage } from './check-message.ts';
 import type {
-  FromInspector,
   InspectOutcome,
   InspectRemark,
   InspectRequestName,
   InspectRequests,
   ToInspector,
 } from './messages.ts';
+import { showText } from '../../vfs/index.ts';
+import { StartCache } from './start-cache.ts';
 import { WATCH_LIMITS, Watchdog, type WatchLimits } from './watchdog.ts';
 
 export interface InspectorOptions {
@@ -36,6 +37,16 @@ const YOUNG_MEGABYTES = 8;
  * listing would be marked through twenty times over, a third of all its processor time.
  */
 const OLD_MEGABYTES_INITIAL = 64;
+/**
+ * What Node's permission model leaves open (ADR 40): a debugger by signal, V8's own flags, with which it
+ * writes files, code made of text, and databases, which are files too.
+ */
+const CLOSED_FLAGS = [
+  '--disable-sigusr1',
+  '--freeze-flags-after-init',
+  '--disallow-code-generation-from-strings',
+  '--no-experimental-sqlite',
+];
 /** Of glibc's malloc: each one keeps what is freed for itself (mallopt(3)). */
 const MALLOC_ARENAS = '2';
 
@@ -54,14 +65,18 @@ export class Inspector {
   /** What it writes, when it was started with `output: 'pipe'`. */
   readonly output: Readable | undefined;
   readonly #child: ChildProcess;
+  readonly #cache: StartCache | undefined;
+  /** What is to be said to it once it is ready. */
+  #held: ToInspector[] | undefined = [];
   readonly #watchdog: Watchdog | undefined;
   readonly #waiting = new Map<number, Waiting>();
   readonly #ended: Promise<void>;
   #end: RestoreError | undefined;
   #number = 0;
 
-  private constructor(child: ChildProcess, limits: WatchLimits) {
+  private constructor(child: ChildProcess, cache: StartCache | undefined, limits: WatchLimits) {
     this.#child = child;
+    this.#cache = cache;
     this.output = child.stdout ?? undefined;
     if (child.pid !== undefined) {
       this.#watchdog = new Watchdog(child.pid, limits, () => child.kill('SIGKILL'));
@@ -76,14 +91,17 @@ export class Inspector {
         resolve();
       });
     });
-    child.on('message', (message: FromInspector) => this.#receive(message));
+    child.on('message', (message) => this.#receive(message));
+    child.stderr?.on('data', tellLines);
   }
 
   /** Starts one. Whatever is wrong with the repository is told by the first request. */
   static start(options: InspectorOptions): Inspector {
     const { repository, credential, limits } = options;
-    const child = startProcess(options);
-    const inspector = new Inspector(child, { ...WATCH_LIMITS, ...limits });
+    refuseDebugger();
+    const cache = StartCache.make();
+    const child = startProcess(options, cache?.folder);
+    const inspector = new Inspector(child, cache, { ...WATCH_LIMITS, ...limits });
     inspector.#send({ kind: 'start', repository: realPath(repository), credential });
     return inspector;
   }
@@ -125,13 +143,23 @@ export class Inspector {
   }
 
   #send(message: ToInspector): void {
+    if (this.#held !== undefined) {
+      this.#held.push(message);
+      return;
+    }
     // A failure to send is followed by the process's end, which tells everyone who waits.
     this.#child.send(message, () => undefined);
   }
 
-  #receive(message: FromInspector): void {
+  #receive(said: unknown): void {
+    const message = checkMessage(said);
+    if (message === undefined) return;
     this.#watchdog?.heard();
     if (message.kind === 'alive') return;
+    if (message.kind === 'ready') {
+      this.#begin();
+      return;
+    }
     if (message.kind === 'remark') {
       for (const { onRemark } of this.#waiting.values()) onRemark(message.remark);
       return;
@@ -140,6 +168,15 @@ export class Inspector {
     this.#waiting.delete(message.number);
     if (message.ok) waiting?.resolve(message.outcome);
     else waiting?.reject(fromPlainError(message.error));
+  }
+
+  /** It has read nothing of others yet: the last moment to keep what it compiled. */
+  #begin(): void {
+    const held = this.#held;
+    if (held === undefined) return;
+    this.#cache?.keep();
+    this.#held = undefined;
+    for (const message of held) this.#send(message);
   }
 
   #lose(code: number | null, signal: NodeJS.Signals | null): void {
@@ -154,20 +191,37 @@ export class Inspector {
 
   #fail(error: RestoreError): void {
     this.#watchdog?.stop();
+    this.#cache?.remove();
     this.#end ??= error;
     for (const { reject } of this.#waiting.values()) reject(this.#end);
     this.#waiting.clear();
   }
 }
 
-function startProcess({ repository, output, program }: InspectorOptions): ChildProcess {
+/** Signal 10 makes Node open its debugger to whoever connects, unless somebody listens for it. */
+function refuseDebugger(): void {
+  if (!process.listeners('SIGUSR1').includes(ignore)) process.on('SIGUSR1', ignore);
+}
+
+function ignore(): void {}
+
+/** What V8 says at its end, or anything else that an inspector does not say over IPC. */
+function tellLines(chunk: Uint8Array): void {
+  const lines = Buffer.from(chunk).toString('utf8').split('\n');
+  process.stderr.write(lines.map(showText).join('\n'));
+}
+
+function startProcess(
+  { repository, output, program }: InspectorOptions,
+  cache: string | undefined,
+): ChildProcess {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const file = program ?? fileURLToPath(new URL(`./inspect-process.${extension}`, import.meta.url));
-  const cache = compileCacheFolder();
   const flags = [
     '--permission',
+    ...CLOSED_FLAGS,
     ...readable(realPath(repository), ...programFolders(file)),
-    // To read and to add compiled code while it starts; given up before it reads anything else.
+    // Its own, and only while it starts.
     ...(cache === undefined ? [] : [...readable(cache), `--allow-fs-write=${cache}`]),
     `--max-old-space-size=${HEAP_MEGABYTES}`,
     `--initial-old-space-size=${OLD_MEGABYTES_INITIAL}`,
@@ -175,7 +229,7 @@ function startProcess({ repository, output, program }: InspectorOptions): ChildP
     '--disable-warning=ExperimentalWarning',
   ];
   return spawn(process.execPath, [...flags, file], {
-    stdio: ['ignore', output, 'inherit', 'ipc'],
+    stdio: ['ignore', output, 'pipe', 'ipc'],
     serialization: 'advanced',
     env: {
       MALLOC_ARENA_MAX: MALLOC_ARENAS,

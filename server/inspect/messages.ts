@@ -136,6 +136,8 @@ export type InspectRemark =
 export type ToInspector = InspectStart | InspectRequest;
 
 export type FromInspector =
+  /** It has given up what it must not have when it reads; nothing is sent to it before. */
+  | { readonly kind: 'ready' }
   | { readonly kind: 'alive' }
   | { readonly kind: 'remark'; readonly remark: InspectRemark }
   | {

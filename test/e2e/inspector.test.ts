@@ -136,7 +136,9 @@ describe('an inspector', () => {
 
   it('cannot make V8 write a file', async () => {
     const file = scratch.file('traces');
-    const error: unknown = await attempt({ attempt: 'trace', path: file }).catch((thrown) => thrown);
+    const error: unknown = await attempt({ attempt: 'trace', path: file }).catch(
+      (thrown) => thrown,
+    );
     expect(isRestoreError(error, 'IO')).toBe(true);
     expect(existsSync(file)).toBe(false);
   });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { layout, type PlainError, RestoreError } from '../../../core/index.ts';
+import { layout, RestoreError } from '../../../core/index.ts';
+import { plainErrorFrom } from '../check-message.ts';
 import { type CopyFrame, DATA_HEAD_BYTES, FRAME, FRAME_BYTES_MAX, HEAD_BYTES } from './frames.ts';
 
 const TimestampSchema = z.object({
@@ -36,6 +37,8 @@ const EntrySchema = z.object({
   /** Name, and value in base64. */
   xattrs: z.array(z.tuple([z.string(), z.string()])).optional(),
 });
+
+const EndSchema = z.object({ error: z.unknown().optional() });
 
 /** A file, directory or link to be made. A `file` without `sameAs` is followed by data and an end. */
 export type CopyEntry = z.infer<typeof EntrySchema>;
@@ -87,8 +90,12 @@ function decode(body: Uint8Array): CopyFrame {
     return { kind: 'entry', entry: parsed.data };
   }
   if (body[0] === FRAME.end) {
-    const { error } = parseJson(payload) as { error?: PlainError };
-    return { kind: 'end', error };
+    const parsed = EndSchema.safeParse(parseJson(payload));
+    if (!parsed.success) throw strange('an end', 'something else');
+    const { error } = parsed.data;
+    const plain = plainErrorFrom(error);
+    if (error !== undefined && plain === undefined) throw strange('an error', 'something else');
+    return { kind: 'end', error: plain };
   }
   if (body[0] === FRAME.done) return { kind: 'done' };
   throw strange('a known type of frame', `type ${body[0]}`);

@@ -27,10 +27,15 @@ const ATTEMPTS = {
   library: async () => await import('koffi'),
   binding: () => (process as unknown as { binding(name: string): unknown }).binding('fs'),
   /** A file of a database is a file. */
-  database: async (path: string) => new (await import('node:sqlite')).DatabaseSync(path).exec('VACUUM'),
+  database: async (path: string) =>
+    new (await import('node:sqlite')).DatabaseSync(path).exec('VACUUM'),
   /** V8 can be told to write down what it compiles. */
   trace: (path: string) => {
-    for (const flag of ['--redirect-code-traces', `--redirect-code-traces-to=${path}`, '--trace-opt'])
+    for (const flag of [
+      '--redirect-code-traces',
+      `--redirect-code-traces-to=${path}`,
+      '--trace-opt',
+    ])
       setFlagsFromString(flag);
     const busy = (factor: number): number => {
       let sum = 0;
@@ -39,12 +44,16 @@ const ATTEMPTS = {
     };
     for (let round = 0; round < 20_000; round += 1) busy(round);
   },
+  // oxlint-disable-next-line typescript/no-implied-eval -- what an attacker would do
   evaluate: () => new Function('return 1')() as unknown,
   kill: (pid: string) => process.kill(Number(pid), 'SIGUSR1'),
   rawKill: (pid: string) =>
-    (process as unknown as { _kill(pid: number, signal: number): number })._kill(Number(pid), 10),
+    (process as unknown as { _kill(pid: number, signal: number): number })['_kill'](
+      Number(pid),
+      10,
+    ),
   debug: (pid: string) =>
-    (process as unknown as { _debugProcess(pid: number): void })._debugProcess(Number(pid)),
+    (process as unknown as { _debugProcess(pid: number): void })['_debugProcess'](Number(pid)),
   connect: async (target: string) =>
     await new Promise((resolve, reject) => {
       const options = target.startsWith('/') ? { path: target } : { port: Number(target) };
@@ -52,15 +61,19 @@ const ATTEMPTS = {
     }),
   listen: async (path: string) =>
     await new Promise((resolve, reject) => {
-      createServer().once('error', reject).listen(path, () => resolve('listening'));
+      createServer()
+        .once('error', reject)
+        .listen(path, () => resolve('listening'));
     }),
   datagram: async () =>
     await new Promise((resolve, reject) => {
-      createSocket('udp4').send('x', 9, '127.0.0.1', (error) => (error ? reject(error) : resolve(1)));
+      createSocket('udp4').send('x', 9, '127.0.0.1', (error) =>
+        error ? reject(error) : resolve(1),
+      );
     }),
   /** What is compiled here must not be what another process runs. */
   poison: async () => {
-    await import('../../../core/address.ts');
+    await import('../../fixtures/random.ts');
     flushCompileCache();
     enableCompileCache();
     return getCompileCacheDir();
