@@ -1,5 +1,6 @@
 /** `rehydrate tar` and `zip`, unpacked by foreign programs and held against what the kernel reads. */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { withExtMounted } from '../fixtures/file-systems/ext.ts';
@@ -110,6 +111,29 @@ describe('zip', () => {
       }
     });
     expect(readdirSync(scratch.path)).not.toContain('etc');
+  });
+});
+
+describe('an archive that nobody reads to its end', () => {
+  it.for(['tar', 'zip'])('%s ends without a word', async (format, context) => {
+    using scratch = new Scratch();
+    const { cli, repository } = await extMachine(scratch, context, {
+      sizeBytes: 32 * MIB,
+      mkfs: ['-t', 'ext4'],
+      fill: (root) => {
+        for (const name of ['a', 'b', 'c']) {
+          writeFileSync(`${root}/${name}`, randomBytes(6 * MIB, name.charCodeAt(0)));
+        }
+      },
+    });
+    const child = cli.spawn(format, repository, 'web01@latest:/');
+    let told = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      told += chunk.toString();
+    });
+    child.stdout?.once('data', () => child.stdout?.destroy());
+    const [status] = (await once(child, 'close')) as [number | null];
+    expect([status, told]).toEqual([EXIT.ok, '']);
   });
 });
 

@@ -19,21 +19,33 @@ const TYPE_LINK = 0o120000;
 /** `zip`: what addresses name, as one archive on the output. */
 export async function zip(context: InspectContext, request: ArchiveRequest): Promise<void> {
   const archive = new ZipFile();
-  const writing = writeOut(archive, context);
-  const writer = new ZipWriter(context, request, archive);
-  try {
-    await eachAddress(context, request.addresses, true, async (address) => {
-      for await (const found of belowInArchive(context, address, request.addresses.length === 1)) {
-        await writer.add(found.path, found);
-      }
-    });
-    writer.finish();
-  } catch (error) {
+  const adding = addAll(archive, context, request).catch((error: unknown) => {
+    // Ends the writing too, and with this error.
     archive.outputStream.emit('error', error);
+    throw error;
+  });
+  const writing = writeOut(archive, context);
+  try {
+    // A reader that has gone leaves the adding where it is: nobody takes more of it.
+    await Promise.all([writing, adding]);
+  } catch (error) {
     await writing.catch(() => undefined);
     throw error;
   }
-  await writing;
+}
+
+async function addAll(
+  archive: ZipFile,
+  context: InspectContext,
+  request: ArchiveRequest,
+): Promise<void> {
+  const writer = new ZipWriter(context, request, archive);
+  await eachAddress(context, request.addresses, true, async (address) => {
+    for await (const found of belowInArchive(context, address, request.addresses.length === 1)) {
+      await writer.add(found.path, found);
+    }
+  });
+  writer.finish();
 }
 
 async function writeOut(archive: ZipFile, { output }: InspectContext): Promise<void> {
