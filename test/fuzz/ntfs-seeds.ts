@@ -190,6 +190,27 @@ export function damageNtfs({ image, areas }: NtfsSeed, random: () => number): Bu
   return copy;
 }
 
+/** A copy with one bit flipped of an index entry's lengths and flags, and with good fixups. */
+export function flipIndexBit({ image }: NtfsSeed, random: () => number): Buffer {
+  const copy = Buffer.from(image);
+  const blocks = structuresOf(image, 'INDX');
+  const at = blocks[Math.floor(random() * blocks.length)] as number;
+  editStructure(copy, at, (block) => {
+    const starts: number[] = [];
+    const end = INDEX_HEADER_AT + block.readUInt32LE(INDEX_HEADER_AT + 4);
+    let entryAt = INDEX_HEADER_AT + block.readUInt32LE(INDEX_HEADER_AT);
+    for (; entryAt + 16 <= end; entryAt += Math.max(16, block.readUInt16LE(entryAt + 8)))
+      starts.push(entryAt);
+    const start = starts[Math.floor(random() * starts.length)] as number;
+    const offset = start + 8 + Math.floor(random() * 5);
+    block[offset] = (block[offset] as number) ^ (1 << (random() * 8));
+  });
+  return copy;
+}
+
+/** In an index block; entries, and the bytes in use, are counted from here. */
+const INDEX_HEADER_AT = 24;
+
 function pick(areas: readonly Area[], share: number): Area {
   let left = share * areas.reduce((sum, { weight }) => sum + weight, 0);
   const found = areas.find(({ weight }) => {

@@ -10,7 +10,7 @@ import { missingForNtfs } from '../fixtures/file-systems/index.ts';
 import { NtfsScratch } from '../fixtures/file-systems/ntfs-scratch.ts';
 import { readAll, type ReadAllResult } from '../fixtures/file-systems/read-all.ts';
 import { FUZZ_TIMEOUT_MS, roundsOf, runCampaign, SEED } from './campaign.ts';
-import { damageNtfs, makeNtfsSeeds, type NtfsSeed } from './ntfs-seeds.ts';
+import { damageNtfs, flipIndexBit, makeNtfsSeeds, type NtfsSeed } from './ntfs-seeds.ts';
 
 const reason = missingForNtfs('ntfsinfo');
 const ROUNDS = roundsOf(2000);
@@ -52,7 +52,35 @@ describe(`hostile NTFS, seed ${SEED}${reason === undefined ? '' : ` (skipped: ${
     expect(opened).toBeGreaterThan(ROUNDS / 2);
     expect(partial).toBeGreaterThan(ROUNDS / 20);
   });
+
+  it('loses no name without a word for a bit of an index entry', {
+    timeout: FUZZ_TIMEOUT_MS,
+  }, async () => {
+    let told = 0;
+    const seedOf = (round: number): NtfsSeed => seeds[round % seeds.length] as NtfsSeed;
+    const rounds = Math.ceil(ROUNDS / 5);
+    const name = (round: number): string => seedOf(round).name;
+    await runCampaign({ parser: 'NTFS', rounds, salt: 3, name }, async (round, random, where) => {
+      const seed = seedOf(round);
+      const { names, saysSo } = await listedIn(flipIndexBit(seed, random));
+      if (saysSo) told += 1;
+      if (names < seed.entries && !saysSo) throw new Error(`${where}: ${names} of ${seed.entries}`);
+    });
+    expect(told).toBeGreaterThan(rounds / 2);
+  });
 });
+
+/** How many names are shown below the root, and whether it is said that there may be more. */
+async function listedIn(image: Buffer): Promise<{ names: number; saysSo: boolean }> {
+  const fileSystem = await openFileSystem(new BytesSource(image));
+  try {
+    const { entries, errors } = await readAll(fileSystem, { ...LIMITS, contentBytes: 0 });
+    const isDamage = errors.some(({ code }) => code === 'CORRUPT');
+    return { names: entries, saysSo: isDamage || fileSystem.health.state === 'partly damaged' };
+  } finally {
+    await fileSystem.close();
+  }
+}
 
 async function use(image: Buffer): Promise<ReadAllResult> {
   const fileSystem = await openFileSystem(new BytesSource(image));

@@ -35,6 +35,7 @@ export interface IndexNode {
 
 export const NO_CHILD = -1;
 const HEADER_BYTES = 16;
+const ALIGNMENT_BYTES = 8;
 
 /**
  * A block of `$INDEX_ALLOCATION`.
@@ -71,11 +72,23 @@ export function parseIndexNode(view: DataView, headerAt: number): IndexNode {
     if (bodyEnd < at + HEADER_BYTES || at + length > end) {
       throw damaged(at, `an entry of at most ${end - at} bytes`, length);
     }
+    checkLength(view, at, bodyEnd);
     children.push(hasChild ? childAt(view, bodyEnd) : NO_CHILD);
-    if ((flags & INDEX_ENTRY_IS_LAST) !== 0) return { entries, children };
+    if ((flags & INDEX_ENTRY_IS_LAST) !== 0) {
+      if (at + length !== end) throw damaged(at, `the last entry to end at ${end}`, at + length);
+      return { entries, children };
+    }
     entries.push(readEntry(view, at, bodyEnd));
     at += length;
   }
+}
+
+/** An entry that is longer than its key would hide what a flipped flag says is not there: a child. */
+function checkLength(view: DataView, at: number, bodyEnd: number): void {
+  const isLast = (IndexEntry.flags(view, at) & INDEX_ENTRY_IS_LAST) !== 0;
+  const bytes = HEADER_BYTES + (isLast ? 0 : IndexEntry.keyLength(view, at));
+  const needed = Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+  if (bodyEnd - at > needed) throw damaged(at, `an entry of ${needed} bytes`, bodyEnd - at);
 }
 
 function readEntry(view: DataView, at: number, end: number): NameEntry {
