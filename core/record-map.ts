@@ -1,5 +1,6 @@
 import type { BlockSource, Extent } from './block-source.ts';
 import type { NodeId } from './file-system.ts';
+import type { ContentPlace } from './located.ts';
 import type { Ranges } from './ranges.ts';
 
 /**
@@ -22,6 +23,8 @@ export interface RecordMap {
   readonly recordBytes: number;
   /** The records that lie in `ranges`, in use or not; runs are short enough to be read at once. */
   recordsIn(ranges: Ranges, signal?: AbortSignal): AsyncIterable<RecordRun>;
+  /** Where the table of all records lies, from its first byte on; what of it cannot be found is left out. */
+  recordPlaces(signal?: AbortSignal): AsyncIterable<ContentPlace>;
   /** Records as they are stored, one behind the other; fewer of them where they end. */
   readRecords(run: RecordRun, signal?: AbortSignal): Promise<Uint8Array>;
   /** The record that this one continues; itself, mostly. */

@@ -6,6 +6,8 @@ export {
   type TarMember,
 } from './archive/tar-format.ts';
 export { ZIP_NAMES_COMMENT, ZipNames } from './archive/zip-names.ts';
+export { compareByListing } from './compare/by-listing.ts';
+export { compareByRecords } from './compare/by-records.ts';
 export { ChangedVolumes } from './compare/changed-volumes.ts';
 export {
   compareMachines,
@@ -14,7 +16,8 @@ export {
   type MachineComparison,
   type MachineDifference,
 } from './compare/compare-machines.ts';
-export type { Aspect } from './compare/model.ts';
+export type { Aspect, FileChange } from './compare/model.ts';
+export { RecordSide } from './compare/record-side.ts';
 export {
   type HistoryCounts,
   historyOf,

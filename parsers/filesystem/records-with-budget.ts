@@ -1,6 +1,7 @@
 import type {
   BlockSource,
   Budget,
+  ContentPlace,
   Extent,
   NodeId,
   Ranges,
@@ -35,6 +36,10 @@ class Budgeted implements RecordMap {
 
   recordsIn(ranges: Ranges, signal?: AbortSignal): AsyncIterable<RecordRun> {
     return this.#each(this.#next.recordsIn(ranges, signal));
+  }
+
+  recordPlaces(signal?: AbortSignal): AsyncIterable<ContentPlace> {
+    return this.#each(this.#next.recordPlaces(signal));
   }
 
   readRecords(run: RecordRun, signal?: AbortSignal): Promise<Uint8Array> {

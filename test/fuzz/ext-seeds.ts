@@ -86,7 +86,7 @@ async function addHardParts(image: string, name: string): Promise<void> {
 
 const BLOCK_BYTES = 1024;
 
-function metadataOf(bytes: Uint8Array): Uint32Array {
+export function metadataOf(bytes: Uint8Array): Uint32Array {
   const offsets: number[] = [];
   for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
     const block = bytes.subarray(at, at + BLOCK_BYTES);

@@ -6,7 +6,14 @@ import {
   type RestoreError,
 } from '../../core/index.ts';
 import { aspectsOf } from './aspects.ts';
-import { findLinks, type Links, listTouched, movedNumbers, type Pair } from './links.ts';
+import {
+  findLinks,
+  type Links,
+  listTouched,
+  movedNumbers,
+  type Pair,
+  placedLinks,
+} from './links.ts';
 import {
   type Aspect,
   type FileChange,
@@ -73,9 +80,9 @@ class Comparing {
     const listings = await listTouched(before, after, pairs, tell, signal);
     await this.#addPairs(pairs, movedNumbers(listings));
     const links = await findLinks(before, after, pairs, listings, signal);
-    await this.#locate(links);
+    const placed = await this.#locate(links);
     for (const [number, pair] of pairs) {
-      const names = { before: links.before.get(number), after: links.after.get(number) };
+      const names = { before: placed.before.get(number), after: placed.after.get(number) };
       if (pair.before !== undefined && pair.after !== undefined && isSame(pair)) {
         await this.#same(pair.before, pair.after, names);
       } else {
@@ -100,16 +107,18 @@ class Comparing {
     }
   }
 
-  async #locate(links: Links): Promise<void> {
-    const { before, after, signal } = this.#comparison;
+  async #locate(links: Links): Promise<Links> {
+    const { before, after, onProblem, signal } = this.#comparison;
     for (const [side, names] of [
       [before, links.before],
       [after, links.after],
     ] as const) {
       const parents = new Set<number>();
       for (const own of names.values()) for (const { parent } of own.values()) parents.add(parent);
-      await side.locate(parents, signal);
+      const tell = (error: RestoreError, number: number): void => onProblem(error, `#${number}`);
+      await side.locate(parents, tell, signal);
     }
+    return placedLinks(before, after, links);
   }
 
   /** A file that is there on both sides: names kept, changed, taken, given. */

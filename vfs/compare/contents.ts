@@ -1,4 +1,5 @@
-import { type ContentPlace, isLocated, type Ranges, type SparseSource } from '../../core/index.ts';
+import { isLocated, type Ranges, type SparseSource } from '../../core/index.ts';
+import { PlaceCursor } from './place-cursor.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -46,8 +47,8 @@ async function* doubtful(
     if (size > 0) yield { offset: 0, length: size };
     return;
   }
-  const one = new Cursor(before.places(signal));
-  const other = new Cursor(after.places(signal));
+  const one = new PlaceCursor(before.places(signal));
+  const other = new PlaceCursor(after.places(signal));
   for (let at = 0; at < size; ) {
     const left = await one.at(at, size);
     const right = await other.at(at, size);
@@ -60,35 +61,4 @@ async function* doubtful(
     }
     at += length;
   }
-}
-
-/** Goes through the places of a content in order, holes among them. */
-class Cursor {
-  readonly #places: AsyncIterator<ContentPlace>;
-  #next: ContentPlace | undefined;
-  #isAtEnd = false;
-
-  constructor(places: AsyncIterable<ContentPlace>) {
-    this.#places = places[Symbol.asyncIterator]();
-  }
-
-  /** Where the byte at `offset` lies, and up to where that goes on; no place for a hole. */
-  async at(
-    offset: number,
-    size: number,
-  ): Promise<{ readonly place: number | undefined; readonly end: number }> {
-    while (!this.#isAtEnd && (this.#next === undefined || endOf(this.#next) <= offset)) {
-      const { done, value } = await this.#places.next();
-      if (done === true) this.#isAtEnd = true;
-      this.#next = done === true ? undefined : value;
-    }
-    const next = this.#next;
-    if (next === undefined) return { place: undefined, end: size };
-    if (next.offset > offset) return { place: undefined, end: Math.min(size, next.offset) };
-    return { place: next.at + offset - next.offset, end: Math.min(size, endOf(next)) };
-  }
-}
-
-function endOf({ offset, length }: ContentPlace): number {
-  return offset + length;
 }

@@ -108,6 +108,12 @@ export async function findLinks(
     const wasThere = pairs.get(name.number)?.before !== undefined;
     if (wasThere && !listings.before.has(name.parent)) add(one, name);
   }
+  // A damaged file may not say its names any more, and directories that did not change have them.
+  for (const number of missing.after) {
+    const file = pairs.get(number)?.before;
+    if (file !== undefined && count(one, number) < linksOf(file.attributes))
+      missing.before.add(number);
+  }
   for await (const name of before.records.namesOf(missing.before, [], signal)) {
     if (listings.before.has(name.parent)) continue;
     add(one, name);
@@ -115,6 +121,20 @@ export async function findLinks(
     if (isThere && !listings.after.has(name.parent)) add(other, name);
   }
   return { before: one, after: other };
+}
+
+/**
+ * The names that a path leads to; without those of which a damaged directory leaves it open. Both sides'
+ * directories must have been located.
+ */
+export function placedLinks(before: RecordSide, after: RecordSide, links: Links): Links {
+  const isOpen = (name: RecordName): boolean => before.isLost(name) || after.isLost(name);
+  const placed = (side: RecordSide, own: Links['before']): Links['before'] => {
+    const kept = ([, name]: readonly [string, RecordName]): boolean =>
+      !isOpen(name) && side.pathOf(name) !== undefined;
+    return new Map([...own].map(([number, names]) => [number, new Map([...names].filter(kept))]));
+  };
+  return { before: placed(before, links.before), after: placed(after, links.after) };
 }
 
 function linksIn(listings: Listings, pairs: ReadonlyMap<number, Pair>): LinkMap {

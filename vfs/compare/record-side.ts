@@ -1,5 +1,6 @@
 import {
   asRestoreError,
+  isRestoreError,
   type FileSystem,
   type RecordMap,
   type RecordName,
@@ -14,7 +15,8 @@ export class RecordSide {
   readonly fileSystem: FileSystem;
   readonly records: RecordMap;
   readonly #root: number;
-  readonly #directories = new Map<number, RecordName | undefined>();
+  /** Where each lies; none for one that hangs on nothing, or is no directory. */
+  readonly #directories = new Map<number, RecordName | 'damaged' | undefined>();
 
   constructor(fileSystem: FileSystem, records: RecordMap) {
     this.fileSystem = fileSystem;
@@ -34,33 +36,60 @@ export class RecordSide {
     }
   }
 
-  /** Learns where directories lie, up to the root. */
-  async locate(directories: Iterable<number>, signal?: AbortSignal): Promise<void> {
+  /**
+   * Learns where directories lie, up to the root.
+   *
+   * @param onProblem told of directories that are damaged: where they lie is not known.
+   */
+  async locate(
+    directories: Iterable<number>,
+    onProblem: (error: RestoreError, number: number) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
     let unknown = new Set(directories);
     for (let depth = 0; depth < DEPTH_MAX; depth += 1) {
-      unknown = new Set([...unknown].filter((number) => !this.#isKnown(number)));
-      if (unknown.size === 0) return;
-      for (const number of unknown) this.#directories.set(number, undefined);
-      const parents = new Set<number>();
-      for await (const name of this.records.namesOf(unknown, [], signal)) {
-        this.#directories.set(name.number, name);
-        parents.add(name.parent);
+      const sound = new Set<number>();
+      for (const number of unknown) {
+        if (this.#isKnown(number)) continue;
+        const file = await this.file(number, signal);
+        const isDirectory = !isRestoreError(file) && file?.attributes.kind === 'directory';
+        this.#directories.set(number, isRestoreError(file) ? 'damaged' : undefined);
+        if (isDirectory) sound.add(number);
+        if (isRestoreError(file)) onProblem(file, number);
       }
-      unknown = parents;
+      if (sound.size === 0) return;
+      unknown = new Set();
+      for await (const name of this.records.namesOf(sound, [], signal)) {
+        this.#directories.set(name.number, name);
+        unknown.add(name.parent);
+      }
     }
   }
 
   /** The path of a name; `undefined` when it hangs on nothing. Its directory must have been located. */
   pathOf({ parent, name }: Pick<RecordName, 'parent' | 'name'>): string | undefined {
     const names = [name];
-    let at = parent;
+    const top = this.#climb(parent, (directory) => names.push(directory.name));
+    return top === 'root'
+      ? names.reduceRight((path, part) => joinPath(path, part), '/')
+      : undefined;
+  }
+
+  /** True when a directory above is damaged: the name may be there or not. */
+  isLost({ parent }: Pick<RecordName, 'parent'>): boolean {
+    return this.#climb(parent, () => {}) === 'damaged';
+  }
+
+  #climb(from: number, pass: (directory: RecordName) => void): 'root' | 'damaged' | undefined {
+    let at = from;
     for (let depth = 0; at !== this.#root; depth += 1) {
       const directory = this.#directories.get(at);
       if (directory === undefined || depth > DEPTH_MAX) return undefined;
-      names.push(directory.name);
+      if (directory === 'damaged') return directory;
+      pass(directory);
       at = directory.parent;
     }
-    return names.reduceRight((path, part) => joinPath(path, part), '/');
+    return 'root';
   }
 
   #isKnown(number: number): boolean {

@@ -6,6 +6,7 @@ import {
   type RestoreError,
   throwIfAborted,
 } from '../../core/index.ts';
+import { movedRecords } from './moved-records.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -79,14 +80,17 @@ async function isFile(
 async function differingRecords(options: TouchedOptions): Promise<Set<number>> {
   const { before, after, changed, signal } = options;
   const touched = new Set<number>();
-  for (const map of [after, before]) {
-    for await (const run of map.recordsIn(changed, signal)) {
-      for (const number of await othersIn(options, run)) {
-        touched.add(number);
-        for (const side of [before, after]) touched.add(await side.baseOf(number, signal));
-      }
+  const look = async (run: RecordRun): Promise<void> => {
+    for (const number of await othersIn(options, run)) {
+      touched.add(number);
+      for (const side of [before, after]) touched.add(await side.baseOf(number, signal));
     }
+  };
+  for (const map of [after, before]) {
+    for await (const run of map.recordsIn(changed, signal)) await look(run);
   }
+  // Where the table itself lies elsewhere, other bytes are its records though none of them changed.
+  for await (const run of movedRecords(before, after, signal)) await look(run);
   return touched;
 }
 

@@ -81,11 +81,15 @@ async function byNumber(
   const file = await side.file(number);
   if (isRestoreError(file)) throw file;
   if (file === undefined || !isSameFile(attributes, file.attributes)) return undefined;
+  let damage: RestoreError | undefined;
   for await (const name of records.namesOf(new Set([number]), [])) {
-    await side.locate([name.parent]);
+    await side.locate([name.parent], (error) => {
+      damage ??= error;
+    });
     const path = side.pathOf(name);
     if (path !== undefined) return { volume, node: file.node, path };
   }
+  if (damage !== undefined) throw damage;
   return undefined;
 }
 

@@ -1,4 +1,9 @@
-import { type Extent, isRestoreError, type Ranges } from '../../../../core/index.ts';
+import {
+  type Extent,
+  isRestoreError,
+  type Ranges,
+  type RestoreError,
+} from '../../../../core/index.ts';
 import { descriptorBlocks, firstBlockOf, GroupTable, hasSuperblock } from '../groups.ts';
 import { hasIncompat } from '../superblock.ts';
 import { type ExtVolume, readBlock } from '../volume.ts';
@@ -38,7 +43,10 @@ export class InodeGroups {
   async at(group: number, signal?: AbortSignal): Promise<InodeGroup | undefined> {
     const { inodesPerGroup, inodeSize } = this.#volume.superblock;
     const first = group * inodesPerGroup + 1;
-    const table = await damageAsNone(() => this.#table.inodeTable(group, signal));
+    const table = await damageAsNone(
+      () => this.#table.inodeTable(group, signal),
+      (error) => this.#volume.health.damage(error),
+    );
     if (table === undefined) return undefined;
     const descriptor = await damageAsNone(() => this.#table.descriptor(group, signal));
     const account =
@@ -109,11 +117,15 @@ export class InodeGroups {
   }
 }
 
-async function damageAsNone<T>(step: () => Promise<T>): Promise<T | undefined> {
+async function damageAsNone<T>(
+  step: () => Promise<T>,
+  tell?: (error: RestoreError) => void,
+): Promise<T | undefined> {
   try {
     return await step();
   } catch (error) {
-    if (isRestoreError(error, 'CORRUPT')) return undefined;
-    throw error;
+    if (!isRestoreError(error, 'CORRUPT')) throw error;
+    tell?.(error);
+    return undefined;
   }
 }

@@ -1,5 +1,6 @@
 import {
   type BlockSource,
+  type ContentPlace,
   type Extent,
   isRestoreError,
   type NodeId,
@@ -10,8 +11,10 @@ import {
   throwIfAborted,
 } from '../../../../core/index.ts';
 import { blockMapOf } from '../block-map.ts';
+import { INCOMPAT, RO_COMPAT } from '../features.ts';
 import { type Inode, INODE, INODE_FLAG, u16, u32 } from '../inode.ts';
 import type { InodeTable } from '../inode-table.ts';
+import type { Superblock } from '../superblock.ts';
 import { isFast } from '../symbolic-link.ts';
 import { type ExtVolume, readWithin } from '../volume.ts';
 import { findNames } from './find-names.ts';
@@ -38,8 +41,12 @@ export class ExtRecordMap implements RecordMap {
     const { superblock } = volume;
     const { blockSize, inodeSize, inodesPerGroup, blocksPerGroup, firstDataBlock } = superblock;
     const uuid = Buffer.from(superblock.uuid).toString('hex');
-    const numbers = [blockSize, inodeSize, inodesPerGroup, blocksPerGroup, firstDataBlock];
-    this.geometry = `ext ${uuid} ${numbers.join(' ')} ${superblock.checksumSeed}`;
+    const { clusterSize, descriptorSize, firstInode, checksumSeed } = superblock;
+    const numbers = [
+      ...[blockSize, inodeSize, inodesPerGroup, blocksPerGroup, firstDataBlock],
+      ...[clusterSize, descriptorSize, firstInode, checksumSeed, meaningOf(superblock)],
+    ];
+    this.geometry = `ext ${uuid} ${numbers.join(' ')}`;
     this.bytes = volume.data;
     this.replayed = replayed;
     this.unitBytes = blockSize;
@@ -64,6 +71,12 @@ export class ExtRecordMap implements RecordMap {
           at += count;
         }
       }
+    }
+  }
+
+  async *recordPlaces(signal?: AbortSignal): AsyncGenerator<ContentPlace> {
+    for await (const { first, table, tableBytes } of this.#groups.all(signal)) {
+      yield { offset: (first - 1) * this.recordBytes, length: tableBytes, at: table };
     }
   }
 
@@ -141,6 +154,13 @@ export class ExtRecordMap implements RecordMap {
     for await (const place of blockMapOf(this.#volume, inode).owned(signal)) places.push(place);
     return places;
   }
+}
+
+/** Features by which the same bytes mean something else; not those that come and go with a mount. */
+function meaningOf({ incompat, roCompat }: Superblock): string {
+  const always = (incompat & ~INCOMPAT.needs_recovery) >>> 0;
+  const sums = RO_COMPAT.bigalloc | RO_COMPAT.metadata_csum | RO_COMPAT.uninit_bg;
+  return `${always.toString(16)}/${(roCompat & sums).toString(16)}`;
 }
 
 function isInUse(raw: Uint8Array): boolean {

@@ -1,5 +1,6 @@
 import {
   type BlockSource,
+  type ContentPlace,
   type Extent,
   isRestoreError,
   layout,
@@ -70,6 +71,10 @@ export class NtfsRecordMap implements RecordMap {
         }
       }
     }
+  }
+
+  recordPlaces(signal?: AbortSignal): AsyncIterable<ContentPlace> {
+    return mftPlaces(this.#parts.loader.mft, signal);
   }
 
   async readRecords({ first, count }: RecordRun, signal?: AbortSignal): Promise<Uint8Array> {
