@@ -52,6 +52,7 @@ async function run(
   const options: ExtractOptions = {
     force: flags.force === true,
     acls: flags.acls === true,
+    streams: flags.streams === true,
     devices: flags.devices === true,
     keepPartial: flags.keepPartial === true,
   };
@@ -65,7 +66,7 @@ async function run(
       json: flags.json === true,
       recursive: flags.recursive === true,
       acls: options.acls,
-      streams: flags.streams === true,
+      streams: options.streams,
     };
     const asked = inspector.request('copy', request, (remark) => tellRemark(remark, flags));
     // Told below, once what was written before it is in order.

@@ -94,6 +94,11 @@ export function asPath(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** What is open, as a path that leads to it whatever became of its name. */
+export function openPath(descriptor: number): Buffer {
+  return Buffer.from(`/proc/self/fd/${descriptor}`);
+}
+
 export function inside(directory: number, name: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name]);
 }

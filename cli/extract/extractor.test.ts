@@ -19,7 +19,9 @@ import { loadCLibrary } from './libc.ts';
 import type { ExtractOptions } from './metadata.ts';
 
 const library = await loadCLibrary();
-const PLAIN: ExtractOptions = { force: false, acls: false, devices: false, keepPartial: false };
+const PLAIN: ExtractOptions = {
+  ...{ force: false, acls: false, streams: false, devices: false, keepPartial: false },
+};
 const WHEN = { seconds: 1_600_000_000, nanoseconds: 123_456_789 };
 
 function entryOf(path: string[], more: Partial<CopyEntry> = {}): CopyEntry {

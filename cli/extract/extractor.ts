@@ -1,13 +1,14 @@
 import {
   closeSync,
   constants,
+  fstatSync,
   ftruncateSync,
   linkSync,
   lstatSync,
   openSync,
+  readSync,
   renameSync,
   symlinkSync,
-  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { nameToBytes, RestoreError } from '../../core/index.ts';
@@ -15,8 +16,15 @@ import type { CopyEntry } from '../../server/index.ts';
 import { asPath, Beneath, inside, type PlaceBeneath } from './beneath.ts';
 import type { CLibrary } from './libc.ts';
 import { type ExtractOptions, Metadata } from './metadata.ts';
+import { giveNewName, hasNoLinks, removeQuietly } from './naming.ts';
+import { Twins } from './twins.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+/** open(2), which Node has no name for: a place in the tree, whatever is there. */
+const O_PATH = 0o10000000;
+const COPY_BYTES = 1024 * 1024;
+/** Names for what is left of a file, tried in turn: one of them may be another file's. */
+const PARTIALS = ['.partial', ...Array.from({ length: 8 }, (_, index) => `.partial${index + 2}`)];
 
 export interface ExtractCounts {
   files: number;
@@ -52,6 +60,7 @@ export class Extractor {
   readonly #options: ExtractOptions;
   readonly #metadata: Metadata;
   readonly #isNew: boolean;
+  readonly #twins = new Twins();
   /** Directories made here, whose times and modes come last: writing in them changes both. */
   readonly #directories: CopyEntry[] = [];
   #writing: Writing | undefined;
@@ -85,6 +94,7 @@ export class Extractor {
    */
   begin(entry: CopyEntry): void {
     this.abandon();
+    this.#twins.checkWay(entry.path);
     if (entry.kind === 'directory') this.#directory(entry);
     else if (entry.sameAs !== undefined) this.#hardLink(entry, entry.sameAs);
     else if (entry.kind === 'file') this.#openFile(entry);
@@ -112,13 +122,14 @@ export class Extractor {
     const writing = this.#writing;
     if (writing === undefined) return;
     const { entry, descriptor, temporary, place } = writing;
-    // Holes, the one at the end too.
-    ftruncateSync(descriptor, entry.size);
-    closeSync(descriptor);
     this.#writing = undefined;
     try {
-      this.#metadata.setOnPath(temporary, entry);
-      this.#giveName(temporary, place);
+      closing(descriptor, () => {
+        // Holes, the one at the end too.
+        ftruncateSync(descriptor, entry.size);
+        this.#metadata.setOnOpen(descriptor, entry);
+      });
+      this.#giveName(temporary, entry, place);
     } catch (error) {
       removeQuietly(temporary);
       throw error;
@@ -131,25 +142,32 @@ export class Extractor {
     const writing = this.#writing;
     if (writing === undefined) return;
     this.#writing = undefined;
+    const isKept = this.#options.keepPartial && this.#keepPartial(writing);
+    if (!isKept) removeQuietly(writing.temporary);
+    // Last: what is closed may tell of an error now, and nothing must stay because of it.
     closeSync(writing.descriptor);
-    if (this.#options.keepPartial) {
-      const name = nameToBytes(`${writing.entry.path.at(-1) ?? ''}.partial`);
+  }
+
+  /** Under a name that nothing has. @returns whether one was found. */
+  #keepPartial({ entry, temporary, place }: Writing): boolean {
+    for (const suffix of PARTIALS) {
+      const name = nameToBytes(`${entry.path.at(-1) ?? ''}${suffix}`);
       try {
-        renameSync(asPath(writing.temporary), asPath(inside(writing.place.directory, name)));
-        return;
-      } catch {
+        giveNewName(temporary, inside(place.directory, name));
+        return true;
+      } catch (error) {
         // A name that is too long: as without the option.
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return false;
       }
     }
-    removeQuietly(writing.temporary);
+    return false;
   }
 
   /** Sets what is left to set, and has everything on the disk when it returns. */
   complete(): void {
     this.abandon();
     for (const entry of this.#directories.toReversed()) {
-      const itself = inside(this.#beneath.directory(entry.path), Buffer.from('.'));
-      this.#metadata.setOnPath(itself, entry);
+      this.#metadata.setOnOpen(this.#beneath.directory(entry.path), entry);
     }
     this.#metadata.sync(this.#beneath.descriptor);
   }
@@ -160,10 +178,15 @@ export class Extractor {
   }
 
   #directory(entry: CopyEntry): void {
-    const isRoot = entry.path.length === 0;
-    const isNew = isRoot ? this.#isNew : this.#beneath.makeDirectory(entry.path);
+    const { path } = entry;
+    const isRoot = path.length === 0;
+    const isNew = isRoot ? this.#isNew : this.#beneath.makeDirectory(path);
     if (isNew) this.#directories.push(entry);
-    if (isNew && !isRoot) this.counts.directories += 1;
+    if (isRoot) return;
+    if (isNew) {
+      this.#twins.noteDirectory(path);
+      this.counts.directories += 1;
+    } else this.#twins.checkDirectory(path, this.#beneath.place(path));
   }
 
   #openFile(entry: CopyEntry): void {
@@ -190,35 +213,60 @@ export class Extractor {
     if (lstatSync(asPath(bytes), { throwIfNoEntry: false }) !== undefined) throw exists();
   }
 
-  #giveName(temporary: Uint8Array, { bytes }: PlaceBeneath): void {
+  #giveName(temporary: Uint8Array, { path }: CopyEntry, place: PlaceBeneath): void {
     if (this.#options.force) {
-      renameSync(asPath(temporary), asPath(bytes));
-      return;
-    }
-    // A link, unlike a rename, replaces nothing.
-    linkSync(asPath(temporary), asPath(bytes));
-    unlinkSync(asPath(temporary));
+      this.#twins.checkFile(path, place);
+      renameSync(asPath(temporary), asPath(place.bytes));
+    } else giveNewName(temporary, place.bytes);
+    this.#noteFile(path);
+  }
+
+  /** Where nothing is replaced, a twin meets what is there. */
+  #noteFile(path: readonly string[]): void {
+    if (this.#options.force) this.#twins.noteFile(path);
   }
 
   #symbolicLink(entry: CopyEntry): void {
     const { bytes } = this.#placeFor(entry);
     symlinkSync(asPath(nameToBytes(entry.target ?? '')), asPath(bytes));
     this.#metadata.setOnLink(bytes, entry);
+    this.#noteFile(entry.path);
     this.counts.links += 1;
   }
 
   #hardLink(entry: CopyEntry, sameAs: readonly string[]): void {
-    // A copy of the path: finding the second place may close the first one's directory.
-    const source = this.#beneath.place(sameAs);
-    const held = `/proc/self/fd/${openDirectory(source.directory)}`;
-    const name = nameToBytes(sameAs.at(-1) ?? '');
-    const from = Buffer.concat([Buffer.from(`${held}/`), name]);
-    try {
-      linkSync(from, asPath(this.#placeFor(entry).bytes));
-    } finally {
-      closeSync(Number(held.slice(held.lastIndexOf('/') + 1)));
-    }
-    this.counts.links += 1;
+    // Opened once more: finding the second place may close the first one's directory.
+    const above = openDirectory(this.#beneath.place(sameAs).directory);
+    closing(above, () => {
+      const from = inside(above, nameToBytes(sameAs.at(-1) ?? ''));
+      const { bytes } = this.#placeFor(entry);
+      try {
+        linkSync(asPath(from), asPath(bytes));
+      } catch (error) {
+        if (!hasNoLinks(error)) throw error;
+        this.#secondCopy(from, entry);
+        return;
+      }
+      this.#noteFile(entry.path);
+      this.counts.links += 1;
+    });
+  }
+
+  /** Where there are no hard links, the file is there twice. */
+  #secondCopy(from: Uint8Array, entry: CopyEntry): void {
+    const source = openSync(asPath(from), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    closing(source, () => {
+      const { size } = fstatSync(source);
+      this.#openFile({ ...entry, size });
+      const buffer = new Uint8Array(COPY_BYTES);
+      for (let at = 0; at < size; ) {
+        const length = readSync(source, buffer, 0, Math.min(COPY_BYTES, size - at), at);
+        if (length === 0) throw new RestoreError('IO', 'the file was cut while it was copied');
+        this.write(at, buffer.subarray(0, length));
+        at += length;
+      }
+      this.finish();
+    });
   }
 
   #node(entry: CopyEntry): void {
@@ -228,14 +276,19 @@ export class Extractor {
     }
     const { bytes } = this.#placeFor(entry);
     this.#metadata.makeNode(bytes, entry);
-    this.#metadata.setOnPath(bytes, entry);
+    const node = openSync(asPath(bytes), O_PATH | O_NOFOLLOW);
+    closing(node, () => this.#metadata.setOnOpen(node, entry));
+    this.#noteFile(entry.path);
     this.counts.others += 1;
   }
 
   /** Where something that is made at once goes: what stands there is removed when asked for. */
   #placeFor({ path }: CopyEntry): PlaceBeneath {
     const place = this.#beneath.place(path);
-    if (this.#options.force) removeQuietly(place.bytes);
+    if (this.#options.force) {
+      this.#twins.checkFile(path, place);
+      removeQuietly(place.bytes);
+    }
     return place;
   }
 }
@@ -244,11 +297,12 @@ function openDirectory(descriptor: number): number {
   return openSync(`/proc/self/fd/${descriptor}`, constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
-function removeQuietly(path: Uint8Array): void {
+/** Closes it after use, whatever comes of that. */
+function closing(descriptor: number, use: () => void): void {
   try {
-    unlinkSync(asPath(path));
-  } catch {
-    // It is not there.
+    use();
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -12,14 +12,20 @@ const UTIME_OMIT = (1n << 30n) - 2n;
 export interface CLibrary {
   /** The system's error number of the last call that failed. */
   readonly errno: () => number;
-  /** Sets times of the file itself, a link too. @returns 0, or -1. */
+  /** @param follow whether a link is followed, or is what is meant. @returns 0, or -1. */
   readonly setTimes: (
     path: Uint8Array,
     accessed: Timestamp | undefined,
     modified: Timestamp,
+    follow: boolean,
   ) => number;
-  /** @returns 0, or -1. */
-  readonly setXattr: (path: Uint8Array, name: string, value: Uint8Array) => number;
+  /** @param follow whether a link is followed, or is what is meant. @returns 0, or -1. */
+  readonly setXattr: (
+    path: Uint8Array,
+    name: Uint8Array,
+    value: Uint8Array,
+    follow: boolean,
+  ) => number;
   /** @returns 0, or -1. */
   readonly makeNode: (path: Uint8Array, mode: number, major: number, minor: number) => number;
   /** Writes out the file system that an open file lies on. @returns 0, or -1. */
@@ -32,17 +38,21 @@ export async function loadCLibrary(): Promise<CLibrary | undefined> {
     const { default: koffi } = await import('koffi');
     const library = koffi.load('libc.so.6');
     const utimensat = library.func('int utimensat(int, uint8_t *, int64_t *, int)');
+    const setxattr = library.func('int setxattr(uint8_t *, uint8_t *, uint8_t *, size_t, int)');
     const lsetxattr = library.func('int lsetxattr(uint8_t *, uint8_t *, uint8_t *, size_t, int)');
     const mknodat = library.func('int mknodat(int, uint8_t *, uint32_t, uint64_t)');
     const syncfs = library.func('int syncfs(int)');
     return {
       errno: koffi.errno,
-      setTimes: (path, accessed, modified): number => {
+      setTimes: (path, accessed, modified, follow): number => {
         const times = BigInt64Array.from([...timespec(accessed), ...timespec(modified)]);
-        return utimensat(AT_FDCWD, cText(path), times, AT_SYMLINK_NOFOLLOW) as number;
+        const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
+        return utimensat(AT_FDCWD, cText(path), times, flags) as number;
       },
-      setXattr: (path, name, value): number =>
-        lsetxattr(cText(path), cText(Buffer.from(name)), value, value.byteLength, 0) as number,
+      setXattr: (path, name, value, follow): number => {
+        const set = follow ? setxattr : lsetxattr;
+        return set(cText(path), cText(name), value, value.byteLength, 0) as number;
+      },
       makeNode: (path, mode, major, minor): number =>
         mknodat(AT_FDCWD, cText(path), mode, deviceNumber(major, minor)) as number,
       syncFileSystem: (descriptor): number => syncfs(descriptor) as number,

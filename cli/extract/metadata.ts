@@ -1,7 +1,8 @@
 import { chmodSync, chownSync, fsyncSync, lchownSync, utimesSync } from 'node:fs';
-import { RestoreError, type Timestamp } from '../../core/index.ts';
+import { nameToBytes, RestoreError, type Timestamp } from '../../core/index.ts';
 import type { CopyEntry } from '../../server/index.ts';
-import { asPath } from './beneath.ts';
+import { showName } from '../../vfs/index.ts';
+import { asPath, openPath } from './beneath.ts';
 import type { CLibrary } from './libc.ts';
 
 export interface ExtractOptions {
@@ -9,6 +10,8 @@ export interface ExtractOptions {
   readonly force: boolean;
   /** Owners, whole modes, and the attributes that come with an entry. */
   readonly acls: boolean;
+  /** Named streams as attributes `user.NAME`. */
+  readonly streams: boolean;
   /** Make device nodes, fifos and sockets. */
   readonly devices: boolean;
   /** What was read of a file that could not be read whole stays, as NAME.partial. */
@@ -16,6 +19,13 @@ export interface ExtractOptions {
 }
 
 const MODE_PLAIN = 0o777;
+const MODE_WHOLE = 0o7777;
+/** What file systems say that do not have what is to be set, and systems that do not allow it. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  ...['EPERM', 'EACCES', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EROFS'],
+]);
+/** Kinds of shortcomings that are told; hostile attributes have as many names as they like. */
+const SHORTCOMINGS_MAX = 50;
 /** errno(3). */
 const EPERM = 1;
 
@@ -45,22 +55,32 @@ export class Metadata {
     return [...this.#short].map(([what, count]) => (count > 1 ? `${what} (${count} times)` : what));
   }
 
-  /** Everything but a link's. Owner first: changing it clears what follows. */
-  setOnPath(path: Uint8Array, entry: CopyEntry): void {
-    const place = asPath(path);
+  /**
+   * Everything but a link's, of an open file: a name may lead to another file by now, whose owner and
+   * mode would then be set. Owner first: changing it clears what follows.
+   */
+  setOnOpen(descriptor: number, entry: CopyEntry): void {
+    const place = openPath(descriptor);
     const { uid, gid, mode } = entry;
-    if (this.#keepsOwners && uid !== undefined) chownSync(place, uid, gid ?? uid);
-    chmodSync(place, this.#modeOf(entry.kind, mode));
-    this.#setXattrs(path, entry);
-    this.#setTimes(path, entry);
+    const isOwned =
+      this.#keepsOwners &&
+      uid !== undefined &&
+      this.#attempt('the owner', () => chownSync(place, uid, gid ?? uid));
+    // Bits that lend the owner's rights are for that owner alone.
+    const bits = this.#modeOf(entry.kind, mode) & (isOwned ? MODE_WHOLE : MODE_PLAIN);
+    this.#attempt('the mode', () => chmodSync(place, bits));
+    this.#setXattrs(place, entry, true);
+    this.#setTimes(place, entry, true);
   }
 
   /** A link has an owner, attributes and times, and no mode. */
   setOnLink(path: Uint8Array, entry: CopyEntry): void {
     const { uid, gid } = entry;
-    if (this.#keepsOwners && uid !== undefined) lchownSync(asPath(path), uid, gid ?? uid);
-    this.#setXattrs(path, entry);
-    if (this.#library !== undefined) this.#setTimes(path, entry);
+    if (this.#keepsOwners && uid !== undefined) {
+      this.#attempt('the owner', () => lchownSync(asPath(path), uid, gid ?? uid));
+    }
+    this.#setXattrs(path, entry, false);
+    if (this.#library !== undefined) this.#setTimes(path, entry, false);
   }
 
   /** @throws RestoreError `UNSUPPORTED`, `DENIED`, `IO`. */
@@ -90,33 +110,52 @@ export class Metadata {
 
   #modeOf(kind: CopyEntry['kind'], mode: number | undefined): number {
     if (mode === undefined) return (kind === 'directory' ? 0o777 : 0o666) & ~this.#umask;
-    return this.#keepsOwners ? mode : mode & MODE_PLAIN;
+    return this.#keepsOwners ? mode : mode & MODE_PLAIN & ~this.#umask;
   }
 
-  #setTimes(path: Uint8Array, { accessed, modified }: CopyEntry): void {
+  /** File systems without owners and modes refuse them: the file is whole all the same. */
+  #attempt(what: string, step: () => void): boolean {
+    try {
+      step();
+      return true;
+    } catch (error) {
+      if (!REFUSALS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      this.#note(`${what} could not be set`);
+      return false;
+    }
+  }
+
+  #setTimes(path: Uint8Array, { accessed, modified }: CopyEntry, follow: boolean): void {
     if (this.#library === undefined) {
       utimesSync(asPath(path), secondsOf(accessed ?? modified), secondsOf(modified));
-    } else if (this.#library.setTimes(path, accessed, modified) !== 0) {
+    } else if (this.#library.setTimes(path, accessed, modified, follow) !== 0) {
       this.#note('times could not be set');
     }
   }
 
-  #setXattrs(path: Uint8Array, { xattrs = [] }: CopyEntry): void {
+  /** Those that were asked for, whatever is handed over: some lend rights. */
+  #setXattrs(path: Uint8Array, { xattrs = [] }: CopyEntry, follow: boolean): void {
+    const { acls, streams } = this.#options;
     for (const [name, base64] of xattrs) {
+      if (!acls && !(streams && name.startsWith('user.'))) continue;
       const value = Buffer.from(base64, 'base64');
-      if (this.#setXattr(path, name, value)) continue;
+      if (this.#setXattr(path, name, value, follow)) continue;
       // Kept under a name that every file system takes, to be put back with setfattr.
       const stored = name.replace(/^system\.ntfs/, 'user.ntfs');
-      if (stored !== name && this.#setXattr(path, stored, value)) continue;
-      this.#note(`the extended attribute ${JSON.stringify(name)} could not be set`);
+      if (stored !== name && this.#setXattr(path, stored, value, follow)) continue;
+      this.#note(`the extended attribute ${showName(name)} could not be set`);
     }
   }
 
-  #setXattr(path: Uint8Array, name: string, value: Uint8Array): boolean {
-    return this.#library?.setXattr(path, name, value) === 0;
+  #setXattr(path: Uint8Array, name: string, value: Uint8Array, follow: boolean): boolean {
+    const bytes = nameToBytes(name);
+    // The system would take what stands before a NUL for the name.
+    return !bytes.includes(0) && this.#library?.setXattr(path, bytes, value, follow) === 0;
   }
 
-  #note(what: string): void {
+  #note(name: string): void {
+    const isKnown = this.#short.has(name) || this.#short.size < SHORTCOMINGS_MAX;
+    const what = isKnown ? name : 'more of the kind';
     this.#short.set(what, (this.#short.get(what) ?? 0) + 1);
   }
 }
