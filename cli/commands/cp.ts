@@ -1,16 +1,22 @@
-import { mkdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { asRestoreError, fromPlainError, RestoreError } from '../../core/index.ts';
-import { type CopyFrame, copyFrames, Inspector } from '../../server/index.ts';
+import {
+  type CopyFrame,
+  copyFrames,
+  Inspector,
+  type InspectRemark,
+  type InspectRequests,
+} from '../../server/index.ts';
 import { showName } from '../../vfs/index.ts';
-import { Extractor } from '../extract/extractor.ts';
+import { CopyResult } from '../extract/copy-result.ts';
+import type { ExtractCounts, Extractor } from '../extract/extractor.ts';
 import { loadCLibrary } from '../extract/libc.ts';
 import type { ExtractOptions } from '../extract/metadata.ts';
+import { openTarget } from '../extract/target.ts';
 import { type CredentialOptions, credentialFrom, withCredentials } from '../support/credentials.ts';
-import { exitStatus, reportError } from '../support/errors.ts';
-import { tellRemark } from '../support/inspection.ts';
-import { type OutputOptions, print, warn, withJson } from '../support/output.ts';
+import { type OutputOptions, withJson } from '../support/output.ts';
+import { Progress, type ProgressState } from '../support/progress.ts';
 
 interface CpFlags extends CredentialOptions, OutputOptions {
   readonly recursive?: boolean;
@@ -19,12 +25,21 @@ interface CpFlags extends CredentialOptions, OutputOptions {
   readonly streams?: boolean;
   readonly devices?: boolean;
   readonly keepPartial?: boolean;
+  readonly progress?: boolean;
 }
 
-/** Failures told by name; a full disk or a broken source would name every file. */
-const FAILURES_TOLD_MAX = 50;
 /** What ends the copy: every file after it would fail alike. */
 const FATAL_CODES: ReadonlySet<string> = new Set(['NO_SPACE', 'CANCELLED']);
+/** Copies that take no longer show no progress. */
+const QUIET_MS = 1_000;
+const NOTHING: ExtractCounts = {
+  files: 0,
+  directories: 0,
+  links: 0,
+  others: 0,
+  bytes: 0,
+  skippedDevices: 0,
+};
 
 export function registerCp(program: Command): void {
   const command = program
@@ -39,6 +54,7 @@ export function registerCp(program: Command): void {
     .option('--streams', 'named streams (NTFS), as extended attributes user.NAME')
     .option('--devices', 'device nodes, fifos and sockets too')
     .option('--keep-partial', 'keep what could be read of a damaged file, as NAME.partial')
+    .option('--progress', 'tell how far it is where standard error is no terminal, too')
     .action(run);
   withCredentials(withJson(command));
 }
@@ -52,79 +68,135 @@ async function run(
   const options: ExtractOptions = {
     force: flags.force === true,
     acls: flags.acls === true,
-    streams: flags.streams === true,
     devices: flags.devices === true,
     keepPartial: flags.keepPartial === true,
+    streams: flags.streams === true,
   };
-  const credential = credentialFrom(flags);
-  const inspector = Inspector.start({ repository, credential, output: 'pipe' });
-  const failures = new Failures(flags);
-  let extractor: Extractor | undefined;
+  const library = await loadCLibrary();
+  const inspector = Inspector.start({
+    ...{ repository, output: 'pipe' },
+    credential: credentialFrom(flags),
+  });
+  const copying = new Copying(inspector, () => openTarget(folder, options, library), flags);
+  const interrupt = (): void => copying.interrupt();
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {
-    const request = {
+    await copying.run(folder, {
       addresses: [address],
       json: flags.json === true,
       recursive: flags.recursive === true,
       acls: options.acls,
-      streams: options.streams,
-    };
-    const asked = inspector.request('copy', request, (remark) => tellRemark(remark, flags));
-    // Told below, once what was written before it is in order.
-    asked.catch(() => undefined);
-    extractor = openTarget(folder, options, await loadCLibrary());
-    await extract(inspector, extractor, failures, asked);
-    const { first } = await asked;
-    if (first !== undefined) failures.status(fromPlainError(first));
-    extractor.complete();
-    report(extractor, flags);
+      streams: flags.streams === true,
+    });
   } finally {
-    extractor?.close();
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    copying.close();
     await inspector.close();
   }
-  failures.finish();
 }
 
-function openTarget(
-  folder: string,
-  options: ExtractOptions,
-  library: Awaited<ReturnType<typeof loadCLibrary>>,
-): Extractor {
-  try {
-    const isNew = mkdirSync(folder, { recursive: true }) !== undefined;
-    return new Extractor(folder, isNew, options, library);
-  } catch (error) {
-    throw asRestoreError(error, 'cannot write to the folder', { object: folder });
+/** One copy on its way from an inspector, which is not trusted, into a folder. */
+class Copying {
+  readonly #inspector: Inspector;
+  readonly #open: () => Extractor;
+  readonly #result: CopyResult;
+  readonly #progress: Progress | undefined;
+  /** Once there is something to copy: a wrong address leaves no folder behind. */
+  #extractor: Extractor | undefined;
+  #path: readonly string[] = [];
+  #told = 0;
+  #isInterrupted = false;
+
+  constructor(inspector: Inspector, open: () => Extractor, flags: CpFlags) {
+    this.#inspector = inspector;
+    this.#open = open;
+    this.#result = new CopyResult(flags);
+    const isWatched = process.stderr.isTTY || flags.json === true || flags.progress === true;
+    if (!isWatched) return;
+    this.#progress = new Progress(() => this.#state(), flags.json === true, QUIET_MS);
+    this.#result.progress = this.#progress;
   }
-}
 
-/** Writes what the inspector hands over, until its output or its answer says that this was all. */
-async function extract(
-  inspector: Inspector,
-  extractor: Extractor,
-  failures: Failures,
-  asked: Promise<unknown>,
-): Promise<void> {
-  const output = inspector.output;
-  if (output === undefined) throw new RestoreError('IO', 'the inspector has no output');
-  let path: readonly string[] = [];
-  const attempt = (step: () => void): void => {
-    try {
-      step();
-    } catch (error) {
-      extractor.abandon();
-      failures.add(asRestoreError(error, 'cannot write it'), path);
+  /** @throws RestoreError when nothing can be copied, `CANCELLED` when it was interrupted. */
+  async run(folder: string, request: InspectRequests['copy']): Promise<void> {
+    const asked = this.#inspector.request('copy', request, (remark) => this.#remark(remark));
+    // Told below, once what was written before it is in order.
+    asked.catch(() => undefined);
+    await this.#extract(asked);
+    if (this.#isInterrupted) throw this.#interrupted();
+    const { failures } = await asked;
+    this.#extractor?.complete();
+    this.#progress?.stop();
+    const { counts = NOTHING, shortcomings = [] } = this.#extractor ?? {};
+    this.#result.finish({ folder, counts, shortcomings, untold: failures - this.#told });
+  }
+
+  /** Ends it at once, with nothing half-made. */
+  interrupt(): void {
+    this.#isInterrupted = true;
+    this.#inspector.output?.destroy();
+  }
+
+  close(): void {
+    this.#progress?.stop();
+    this.#extractor?.close();
+  }
+
+  /** Writes what the inspector hands over, until its output or its answer says that this was all. */
+  async #extract(asked: Promise<unknown>): Promise<void> {
+    const { output } = this.#inspector;
+    if (output === undefined) throw new RestoreError('IO', 'the inspector has no output');
+    // Without an answer there may be no last frame either.
+    asked.catch(() => output.destroy());
+    for await (const frame of framesUntilClosed(output)) {
+      if (frame.kind === 'done' || this.#isInterrupted) return;
+      this.#extractor ??= this.#open();
+      try {
+        this.#write(this.#extractor, frame);
+      } catch (error) {
+        this.#extractor.abandon();
+        this.#failed(writingError(error));
+      }
     }
-  };
-  // Without an answer there may be no last frame either.
-  asked.catch(() => output.destroy());
-  for await (const frame of framesUntilClosed(output)) {
-    if (frame.kind === 'done') return;
+  }
+
+  #write(extractor: Extractor, frame: Exclude<CopyFrame, { kind: 'done' }>): void {
     if (frame.kind === 'entry') {
-      path = frame.entry.path;
-      attempt(() => extractor.begin(frame.entry));
-    } else if (frame.kind === 'data') attempt(() => extractor.write(frame.offset, frame.bytes));
-    else if (frame.error === undefined) attempt(() => extractor.finish());
+      this.#path = frame.entry.path;
+      extractor.begin(frame.entry);
+    } else if (frame.kind === 'data') extractor.write(frame.offset, frame.bytes);
+    else if (frame.error === undefined) extractor.finish();
     else extractor.abandon();
+  }
+
+  /** @throws RestoreError when there is no sense in going on. */
+  #failed(error: RestoreError): void {
+    if (FATAL_CODES.has(error.code)) throw error;
+    this.#result.failToWrite(error, this.#path);
+  }
+
+  #remark(remark: InspectRemark): void {
+    if (remark.kind === 'warning') this.#result.warn(remark.message);
+    else {
+      this.#told += 1;
+      this.#result.fail(fromPlainError(remark.error));
+    }
+  }
+
+  #state(): ProgressState {
+    const { files, bytes } = this.#extractor?.counts ?? NOTHING;
+    const details =
+      this.#extractor === undefined
+        ? ['opening the restore point']
+        : [`${files} ${files === 1 ? 'file' : 'files'}`, showName(this.#path.join('/'))];
+    return { doneBytes: bytes, totalBytes: undefined, details, fields: { files } };
+  }
+
+  #interrupted(): RestoreError {
+    const { files } = this.#extractor?.counts ?? NOTHING;
+    return new RestoreError('CANCELLED', `interrupted after ${files} files, which are whole`, {
+      hint: 'To go on, copy into an empty folder, or replace them with --force.',
+    });
   }
 }
 
@@ -137,53 +209,10 @@ async function* framesUntilClosed(output: Readable): AsyncGenerator<CopyFrame> {
   }
 }
 
-class Failures {
-  readonly #flags: OutputOptions;
-  #count = 0;
-
-  constructor(flags: OutputOptions) {
-    this.#flags = flags;
-  }
-
-  /** @throws RestoreError when there is no sense in going on. */
-  add(error: RestoreError, path: readonly string[]): void {
-    if (FATAL_CODES.has(error.code)) throw error;
-    this.#count += 1;
-    this.status(error);
-    if (this.#count > FAILURES_TOLD_MAX) return;
-    const named = new RestoreError(error.code, `${showName(path.join('/'))}: ${error.message}`, {
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    });
-    reportError(named, this.#flags.json === true);
-  }
-
-  /** The first failure is the command's exit status. */
-  status(error: RestoreError): void {
-    process.exitCode ??= exitStatus(error);
-  }
-
-  finish(): void {
-    const untold = this.#count - FAILURES_TOLD_MAX;
-    if (untold > 0) warn(`${untold} more errors`);
-  }
-}
-
-function report({ counts, shortcomings }: Extractor, flags: OutputOptions): void {
-  if (counts.skippedDevices > 0) {
-    warn(`${counts.skippedDevices} device nodes, fifos and sockets left out; --devices makes them`);
-  }
-  for (const shortcoming of shortcomings) warn(shortcoming);
-  print(flags, { ...counts, shortcomings }, ({ files, directories, links, bytes }) => {
-    const parts = [
-      counted(files, 'file', 'files'),
-      counted(directories, 'directory', 'directories'),
-      counted(links, 'link', 'links'),
-      counted(bytes, 'byte', 'bytes'),
-    ];
-    return `${parts.join(', ')}\n`;
-  });
-}
-
-function counted(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`;
+/** Without the place where Node has it, which is one of this program's own. */
+function writingError(error: unknown): RestoreError {
+  const failure = asRestoreError(error, 'cannot write it');
+  if (failure === error || !(error instanceof Error)) return failure;
+  const [reason = ''] = error.message.split(', ');
+  return new RestoreError(failure.code, `cannot write it: ${reason}`, { cause: error });
 }

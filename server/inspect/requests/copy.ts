@@ -51,12 +51,22 @@ class Copying {
   }
 
   async run(): Promise<void> {
+    if (!this.#request.recursive) await this.#refuseDirectory();
     for await (const found of below(this.#context, this.#address, this.#request.recursive)) {
       await this.#one(found);
     }
     if (this.#streamsLeft === 0) return;
     const count = `${this.#streamsLeft} named ${this.#streamsLeft === 1 ? 'stream' : 'streams'}`;
     this.#context.remarks.warn(`${count} not copied; --streams keeps them as user.NAME attributes`);
+  }
+
+  async #refuseDirectory(): Promise<void> {
+    const { volume, node, path } = this.#address.place;
+    const { kind } = await volume.fileSystem.stat(node);
+    if (kind !== 'directory') return;
+    throw new RestoreError('INVALID', `${showName(path)} is a directory`, {
+      hint: 'Copy it with all that is in it: cp -r.',
+    });
   }
 
   /** Hands one over. What cannot be read of it is told, and nothing of it is left. */

@@ -8,7 +8,8 @@ import { createInterface } from 'node:readline';
 import type { Scratch } from '../../fixtures/repository.ts';
 
 const ROOT: string = path.join(import.meta.dirname, '../../..');
-const REHYDRATE: string = path.join(ROOT, 'bin/rehydrate');
+/** The command itself. */
+export const REHYDRATE: string = path.join(ROOT, 'bin/rehydrate');
 
 /** Exit statuses as the command documents them, written here again on purpose. */
 export const EXIT = {
