@@ -20,6 +20,7 @@ export {
 } from './errors.ts';
 export type { FileOpener } from './file-access.ts';
 export { nameFromBytes, nameToBytes } from './file-name.ts';
+export { jsonText, nameForJson, showName, showText } from './shown-name.ts';
 export type * from './file-system.ts';
 export { borrowed } from './filters/borrowed.ts';
 export { budgeted } from './filters/budgeted.ts';

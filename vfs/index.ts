@@ -26,7 +26,7 @@ export {
 } from './history/history.ts';
 export { type FoundFile, lookFor, type Wanted } from './history/look.ts';
 export { Machine, type MachineAddress } from './machine.ts';
-export { nameForJson, showName, showText } from './names.ts';
+export { nameForJson, showName, showText } from '../core/index.ts';
 export {
   joinPath,
   type Mount,

@@ -1,6 +1,5 @@
-import { nearest, RestoreError } from '../core/index.ts';
+import { nearest, RestoreError, showName } from '../core/index.ts';
 import { readTarget } from './link-target.ts';
-import { showName } from './names.ts';
 import { joinPath, type Place } from './place.ts';
 import type { Tree } from './tree.ts';
 

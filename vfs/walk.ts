@@ -1,5 +1,4 @@
-import { asRestoreError, RestoreError } from '../core/index.ts';
-import { showName } from './names.ts';
+import { asRestoreError, RestoreError, showName } from '../core/index.ts';
 import type { Place, TreeEntry } from './place.ts';
 import { DEPTH_MAX } from './resolve.ts';
 import type { Tree } from './tree.ts';

@@ -1,7 +1,6 @@
 import { chmodSync, chownSync, fsyncSync, lchownSync, utimesSync } from 'node:fs';
-import { nameToBytes, RestoreError, type Timestamp } from '../../core/index.ts';
+import { nameToBytes, RestoreError, showName, type Timestamp } from '../../core/index.ts';
 import type { CopyEntry } from '../../server/index.ts';
-import { showName } from '../../vfs/index.ts';
 import { asPath, openPath } from './beneath.ts';
 import type { CLibrary } from './libc.ts';
 

@@ -1,4 +1,10 @@
-import { type ErrorCode, isRestoreError, type RestoreError } from '../../core/index.ts';
+import {
+  type ErrorCode,
+  isRestoreError,
+  jsonText,
+  type RestoreError,
+  showText,
+} from '../../core/index.ts';
 
 /** Exit status by error; 2 is for a command line that makes no sense. */
 const EXIT_STATUS = {
@@ -20,19 +26,23 @@ export function exitStatus({ code }: RestoreError): number {
   return EXIT_STATUS[code];
 }
 
-/** Tells the user what went wrong, on standard error. @returns the exit status. */
+/**
+ * Tells the user what went wrong, on standard error. Messages may hold names that a guest chose, those of
+ * the system among them: nothing in them moves a cursor. @returns the exit status.
+ */
 export function reportError(error: unknown, json: boolean): number {
   if (!isRestoreError(error)) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.stderr.write(`rehydrate: an unexpected failure, please report it: ${text}\n`);
+    const lines = text.split('\n').map(showText).join('\n');
+    process.stderr.write(`rehydrate: an unexpected failure, please report it: ${lines}\n`);
     return 1;
   }
   const { code, message, where, hint } = error;
   if (json) {
-    process.stderr.write(`${JSON.stringify({ error: { code, message, where, hint } })}\n`);
+    process.stderr.write(`${jsonText({ error: { code, message, where, hint } })}\n`);
   } else {
-    process.stderr.write(`rehydrate: ${message}\n`);
-    if (hint !== undefined) process.stderr.write(`  ${hint}\n`);
+    process.stderr.write(`rehydrate: ${showText(message)}\n`);
+    if (hint !== undefined) process.stderr.write(`  ${showText(hint)}\n`);
   }
   return EXIT_STATUS[code];
 }

@@ -1,5 +1,10 @@
-import { ERROR_CODES, type ErrorCode, type ErrorPlace, type PlainError } from '../../core/index.ts';
-import { showText } from '../../vfs/index.ts';
+import {
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorPlace,
+  type PlainError,
+  showText,
+} from '../../core/index.ts';
 import type { FromInspector, InspectOutcome, InspectRemark } from './messages.ts';
 
 /** Longer text than any message of ours. */

@@ -3,7 +3,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { fromPlainError, RestoreError } from '../../core/index.ts';
+import { fromPlainError, RestoreError, showText } from '../../core/index.ts';
 import type { Credential } from '../../store-reader/index.ts';
 import { checkMessage } from './check-message.ts';
 import type {
@@ -13,7 +13,6 @@ import type {
   InspectRequests,
   ToInspector,
 } from './messages.ts';
-import { showText } from '../../vfs/index.ts';
 import { StartCache } from './start-cache.ts';
 import { WATCH_LIMITS, Watchdog, type WatchLimits } from './watchdog.ts';
 

@@ -1,6 +1,5 @@
-import { asRestoreError, type Ranges, RestoreError } from '../../core/index.ts';
+import { asRestoreError, type Ranges, RestoreError, showName } from '../../core/index.ts';
 import type { Machine, MachineAddress } from '../machine.ts';
-import { showName } from '../names.ts';
 import { joinPath, type OpenVolume, type VolumeHandle } from '../place.ts';
 import type { Tree } from '../tree.ts';
 import { compareByListing } from './by-listing.ts';

@@ -4,11 +4,11 @@ import type {
   LinkTarget,
   StreamEntry,
 } from '../../../core/index.ts';
-import { nameForJson, showName } from '../../../vfs/index.ts';
+import { nameForJson, showName, showText } from '../../../vfs/index.ts';
 import type { StatRequest } from '../messages.ts';
 import type { InspectContext, OpenAddress } from '../session.ts';
 import { addressJson } from '../text/address-json.ts';
-import { attributesJson } from '../text/entry-json.ts';
+import { attributesJson, targetJson } from '../text/entry-json.ts';
 import { JsonList } from '../text/json-list.ts';
 import { formatMode } from '../text/mode.ts';
 import { formatExactTime } from '../text/time.ts';
@@ -86,7 +86,7 @@ async function parentOf(
 function asJson({ attributes, target, xattrs, streams, shortName }: Known): object {
   return {
     ...attributesJson(attributes),
-    ...(target === undefined ? {} : { target: target.target, targetStyle: target.style }),
+    ...(target === undefined ? {} : targetJson(target)),
     ...(shortName === undefined ? {} : { shortName }),
     xattrs: xattrs.map(({ name, value }) => ({
       ...nameForJson(name),
@@ -130,7 +130,7 @@ function asText({ name, place }: OpenAddress, known: Known): string {
   ];
   return lines
     .filter(([, value]) => value !== undefined)
-    .map(([title, value]) => `${title.padStart(12)}: ${value}\n`)
+    .map(([title, value]) => `${title.padStart(12)}: ${showText(value ?? '')}\n`)
     .join('');
 }
 

@@ -1,3 +1,5 @@
+import { showText } from '../../../vfs/index.ts';
+
 /** A line of a drawn tree, what is remarked about it, and what hangs on it. */
 export interface Branch {
   readonly title: string;
@@ -21,7 +23,7 @@ export function drawBranches(branches: readonly Branch[], prefix = ''): string {
     .join('');
 }
 
-/** Words of a title, those that say nothing left out. */
+/** Words of a title, those that say nothing left out; in one line, whatever a disk says. */
 export function titleOf(words: readonly string[]): string {
-  return words.filter((word) => word !== '').join('  ');
+  return showText(words.filter((word) => word !== '').join('  '));
 }

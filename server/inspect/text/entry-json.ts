@@ -43,7 +43,7 @@ export function attributesJson(attributes: Attributes): Record<string, unknown> 
   };
 }
 
-function targetJson(target: LinkTarget | RestoreError): Record<string, unknown> {
+export function targetJson(target: LinkTarget | RestoreError): Record<string, unknown> {
   if (target instanceof Error) {
     return { targetError: { code: target.code, message: target.message } };
   }

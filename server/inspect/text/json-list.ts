@@ -1,3 +1,4 @@
+import { jsonText } from '../../../core/index.ts';
 import type { Output } from '../output.ts';
 
 /**
@@ -17,12 +18,12 @@ export class JsonList {
   add(element: unknown): void {
     this.#output.write(this.#hasBegun ? ',\n' : `{"${this.#name}":[`);
     this.#hasBegun = true;
-    this.#output.write(JSON.stringify(element));
+    this.#output.write(jsonText(element));
   }
 
   /** @param more what the document says beside the list. */
   end(more: Readonly<Record<string, unknown>> = {}): void {
-    const rest = Object.entries(more).map(([key, value]) => `,"${key}":${JSON.stringify(value)}`);
+    const rest = Object.entries(more).map(([key, value]) => `,"${key}":${jsonText(value)}`);
     const begin = this.#hasBegun ? '' : `{"${this.#name}":[`;
     this.#output.write(`${begin}]${rest.join('')}}\n`);
   }

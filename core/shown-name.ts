@@ -1,4 +1,4 @@
-import { nameToBytes } from '../core/index.ts';
+import { nameToBytes } from './file-name.ts';
 
 /**
  * How names that may be anything are shown to people. A shown name is one line, moves no cursor,
@@ -9,8 +9,8 @@ export function showName(name: string): string {
   if (PLAIN.test(name)) return name;
   // Twins that differ in how an accent is composed must look different.
   const isComposed = name.normalize('NFC') === name;
-  if (isComposed && !HIDDEN.test(name) && !LEADING_MARK.test(name)) return quoted(name);
-  return escaped(name, isComposed);
+  const isOdd = !isComposed || HIDDEN.test(name) || LEADING_MARK.test(name) || FLOOD.test(name);
+  return isOdd ? escaped(name, isComposed) : quoted(name);
 }
 
 /** Text from a guest inside a message: nothing hidden, no line of its own; not quoted. */
@@ -20,6 +20,15 @@ export function showText(text: string): string {
   for (const character of text)
     shown += HIDDEN.test(character) ? escapedCharacter(character, true) : character;
   return shown;
+}
+
+/**
+ * JSON text of a value, in which nothing is hidden and nothing moves a cursor: what would is written as
+ * `\uNNNN`, and reads as the same.
+ */
+export function jsonText(value: unknown): string {
+  const text = JSON.stringify(value);
+  return HIDDEN.test(text) ? text.replaceAll(EVERY_HIDDEN, escapedUnits) : text;
 }
 
 /** A name for programs: exact as JSON text, and its bytes where those are no valid text. */
@@ -34,6 +43,12 @@ const PLAIN = /^[\w./:@%+,-][\w./:@%+,=~^#-]*$/;
 const SHELL = /[\s!"$&'()*;<=>?[\\\]^`{|}#~]/;
 /** Controls, formats (bidi among them), surrogates, unassigned, private, separators, fillers. */
 const HIDDEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]|(?! )\p{Zs}/u;
+const EVERY_HIDDEN = new RegExp(HIDDEN, 'gu');
+/** So many marks on one letter cover the lines above and below it. */
+const MARKS_MAX = 4;
+const FLOOD = new RegExp(`\\p{M}{${MARKS_MAX + 1}}`, 'u');
+/** Vowels and finals of Hangul, which join the letter before them. */
+const JOINING = /[\u1160-\u11ff\ud7b0-\ud7ff]/;
 const LEADING_MARK = /^\p{M}/u;
 const MARK = /\p{M}/u;
 const BYTE_FIRST = 0xdc80;
@@ -47,12 +62,28 @@ function quoted(name: string): string {
 
 function escaped(name: string, isComposed: boolean): string {
   let shown = '';
-  let isFirst = true;
+  let marks = MARKS_MAX;
   for (const character of name) {
-    shown += escapedCharacter(character, MARK.test(character) && (isFirst || !isComposed));
-    isFirst = false;
+    marks = MARK.test(character) ? marks + 1 : 0;
+    const isForced = marks > MARKS_MAX || (!isComposed && isPartOfOther(character));
+    shown += escapedCharacter(character, isForced);
   }
   return `$'${shown}'`;
+}
+
+/** Whether a composed name has another character in its place. */
+function isPartOfOther(character: string): boolean {
+  return (
+    MARK.test(character) || JOINING.test(character) || character.normalize('NFC') !== character
+  );
+}
+
+/** In JSON, a character beyond 16 bits is two. */
+function escapedUnits(character: string): string {
+  return character
+    .split('')
+    .map((unit) => `\\u${hex(unit.charCodeAt(0), 4)}`)
+    .join('');
 }
 
 function escapedCharacter(character: string, isForced: boolean): string {

@@ -1,8 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nameFromBytes, nameToBytes } from '../core/index.ts';
-import { nameForJson, showName } from './names.ts';
+import { jsonText, nameForJson, nameFromBytes, nameToBytes, showName, showText } from './index.ts';
 
 /** What a shell makes of the shown names: an independent reader of them. */
 function readByShell(shown: readonly string[]): Buffer[] {
@@ -40,6 +39,9 @@ const HOSTILE = [
   'no\u00a0break',
   '\u3164',
   '\u0301accent first',
+  `z${'\u0353'.repeat(50)}`,
+  '\u1100\u1161',
+  '\u212b',
   'caf\u00e9',
   'cafe\u0301',
   '\ue000private',
@@ -94,6 +96,42 @@ describe('showName', () => {
   it('shows twins of composition differently', () => {
     expect(showName('caf\u00e9')).toBe('café');
     expect(showName('cafe\u0301')).toBe("$'cafe\\u0301'");
+  });
+
+  it('shows twins of letters that are composed otherwise differently', () => {
+    for (const name of ['\u1100\u1161\u11a8', '\u212b', '\u2126', 'e\u0323\u0302']) {
+      expect(showName(name)).not.toContain(name);
+      expect(showName(name.normalize('NFC'))).toBe(name.normalize('NFC'));
+    }
+  });
+
+  it('lets no letter cover the lines beside it', () => {
+    const flood = `z${'\u0353'.repeat(200)}`;
+    expect(showName(flood)).toMatch(/^\$'z\u0353{1,4}(\\u0353){196,}'$/);
+    expect(showName('ที่')).toBe('ที่');
+  });
+});
+
+describe('jsonText', () => {
+  it('reads as the same, and holds nothing that a terminal obeys', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.constantFrom(...HOSTILE), fc.string({ unit: 'binary' })), (name) => {
+        const text = jsonText({ [name]: [name, 1, null] });
+        expect(text).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/u);
+        expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify({ [name]: [name, 1, null] })));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('leaves text in any language as it is', () => {
+    expect(jsonText({ name: 'Größe 日本語 😀' })).toBe('{"name":"Größe 日本語 😀"}');
+  });
+});
+
+describe('showText', () => {
+  it('leaves nothing that a terminal obeys', () => {
+    for (const text of HOSTILE) expect(showText(text)).not.toMatch(/[\p{Cc}\p{Cf}]/u);
   });
 });
 
