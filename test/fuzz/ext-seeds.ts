@@ -41,7 +41,7 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
 
 export async function makeExtSeeds(folder: string): Promise<ExtSeed[]> {
   const content = path.join(folder, 'content');
-  fill(content);
+  fillExt(content);
   const seeds: ExtSeed[] = [];
   for (const [name, options] of Object.entries(KINDS)) {
     const image = path.join(folder, `${seeds.length}.img`);
@@ -55,7 +55,7 @@ export async function makeExtSeeds(folder: string): Promise<ExtSeed[]> {
   return seeds;
 }
 
-function fill(root: string): void {
+export function fillExt(root: string): void {
   mkdirSync(path.join(root, 'folder', 'inner'), { recursive: true });
   for (const size of [0, 40, 61, 130, 1024, 20_000]) {
     writeFileSync(path.join(root, `file-${size}`), CONTENT.repeat(size));

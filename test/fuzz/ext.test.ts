@@ -4,18 +4,13 @@
  * campaign.ts says how a run is replayed and made longer.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  type Attributes,
-  BytesSource,
-  type FileSystem,
-  isRestoreError,
-  type NodeId,
-} from '../../core/index.ts';
+import { BytesSource } from '../../core/index.ts';
 import { openFileSystem } from '../../parsers/index.ts';
-import { hashOf, readAll } from '../fixtures/file-systems/index.ts';
+import { readAll } from '../fixtures/file-systems/index.ts';
 import { missingTool, removeFolder, temporaryFolder } from '../golden/image-support.ts';
 import { FUZZ_TIMEOUT_MS, roundsOf, runCampaign, SEED } from './campaign.ts';
 import { type ExtSeed, makeExtSeeds } from './ext-seeds.ts';
+import { show, type Shown } from './ext-shown.ts';
 
 const reason = missingTool('mke2fs', 'debugfs', 'e2fsck');
 const ROUNDS = roundsOf(5000);
@@ -108,64 +103,4 @@ async function damaged(
   } finally {
     for (const [offset, byte] of before.toReversed()) bytes[offset] = byte;
   }
-}
-
-interface Shown {
-  /** By path: all that is shown of the file. */
-  readonly files: Map<string, string>;
-  /** An error was given, or the volume's health tells of damage. */
-  readonly saysSo: boolean;
-  /** It is said that the volume's sums are switched off, and should not be. */
-  readonly hasLostChecksums?: boolean;
-}
-
-async function show(bytes: Uint8Array): Promise<Shown> {
-  const files = new Map<string, string>();
-  let hasErrors = false;
-  const trying = async (step: () => Promise<void>): Promise<void> => {
-    try {
-      await step();
-    } catch (error) {
-      if (!isRestoreError(error)) throw error;
-      hasErrors = true;
-    }
-  };
-  let fileSystem: FileSystem | undefined;
-  await trying(async () => {
-    fileSystem = await openFileSystem(new BytesSource(bytes));
-  });
-  if (fileSystem === undefined) return { files, saysSo: hasErrors };
-  const open: FileSystem = fileSystem;
-  const waiting: [path: string, node: NodeId][] = [['', open.root]];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const [parent, directory] = next;
-    await trying(async () => {
-      for await (const batch of open.list(directory, { attributes: true })) {
-        for (const { name, node, attributes } of batch) {
-          const path = `${parent}/${name}`;
-          if (attributes === undefined) hasErrors = true;
-          else
-            await trying(async () => void files.set(path, await shownOf(open, node, attributes)));
-          if (attributes?.kind === 'directory') waiting.push([path, node]);
-        }
-      }
-    });
-  }
-  const { state, findings } = open.health;
-  const hasLostChecksums = findings.some(
-    ({ where }) => where?.structure === 's_feature_ro_compat' && where.expected === 'metadata_csum',
-  );
-  return { files, saysSo: hasErrors || state !== 'clean', hasLostChecksums };
-}
-
-async function shownOf(
-  fileSystem: FileSystem,
-  node: NodeId,
-  attributes: Attributes,
-): Promise<string> {
-  const { kind } = attributes;
-  const content = kind === 'file' ? await hashOf(await fileSystem.open(node)) : '';
-  const target = kind === 'symlink' ? await fileSystem.readLink(node) : '';
-  const xattrs = await fileSystem.xattrs(node);
-  return JSON.stringify({ attributes, content, target, xattrs });
 }

@@ -112,7 +112,7 @@ describe('ext with something wrong', () => {
   });
 
   it('tells sums that a flipped bit switched off from those that tune2fs did', async () => {
-    const image = await make('sums', ['-t', 'ext4']);
+    const image = await make('sums', ['-t', 'ext4', '-b', '1024']);
     await withExtOpened(image, async ({ health }) => expect(health.state).toBe('clean'));
     // s_feature_ro_compat: metadata_csum is 0x400.
     const [flags] = readFileSync(image).subarray(1024 + 0x65);
@@ -121,6 +121,17 @@ describe('ext with something wrong', () => {
       expect(health.state).toBe('partly damaged');
       expect(health.findings[0]?.where?.structure).toBe('s_feature_ro_compat');
     });
+    // A name that is another now: the sums that are said not to be there tell.
+    const { stdout } = await run('debugfs', ['-R', 'blocks /folder', image]);
+    const nameAt = Number(stdout.trim().split(/\s+/u)[0]) * 1024 + 40;
+    const [letter] = readFileSync(image).subarray(nameAt);
+    patch(image, nameAt, Buffer.from('X'));
+    await withExtOpened(image, async (fileSystem) => {
+      const node = (await fileSystem.lookup(fileSystem.root, 'folder')) ?? 0;
+      const error = await failureOf(entriesOf(fileSystem, node));
+      expect(isRestoreError(error, 'CORRUPT')).toBe(true);
+    });
+    patch(image, nameAt, Buffer.of(letter as number));
     patch(image, 1024 + 0x65, Buffer.of(flags as number));
     await run('tune2fs', ['-O', '^metadata_csum', image]);
     await withExtOpened(image, async ({ health }) => expect(health.state).toBe('clean'));

@@ -2,7 +2,7 @@ import { type FileSystem, isRestoreError, RestoreError } from '../../../core/ind
 import type { FileSystemDriver, Identification, Volume } from '../driver.ts';
 import { checkIncompatible } from './features.ts';
 import { ExtFileSystem } from './file-system.ts';
-import { findBackup, readPrimary, readSuperblock } from './find-superblock.ts';
+import { findBackup, readMended, readPrimary, readSuperblock } from './find-superblock.ts';
 import type { Inode } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { replayJournal } from './journal/replay.ts';
@@ -26,15 +26,16 @@ export const extDriver: FileSystemDriver = {
 };
 
 /**
- * The same, where the primary superblock is gone and a copy of it is left. To be tried last: another
+ * The same, where the primary superblock is gone and a copy of it is left, or one bit of its signature is
+ * another. To be tried last: another
  * file system's volume may still hold copies from earlier days.
  */
 export const extByBackupDriver: FileSystemDriver = {
   name: 'ext2/3/4 without its first superblock',
   async identify(volume) {
     if (await isOfAnotherKind(volume)) return undefined;
-    const backup = await findBackup(volume);
-    return backup === undefined ? undefined : identificationOf(backup);
+    const found = (await readMended(volume)) ?? (await findBackup(volume));
+    return found === undefined ? undefined : identificationOf(found);
   },
   open,
 };

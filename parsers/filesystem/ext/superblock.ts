@@ -2,6 +2,8 @@ import { layout, RestoreError } from '../../../core/index.ts';
 import { continueCrc32c } from './checksum.ts';
 import { COMPAT, INCOMPAT, RO_COMPAT } from './features.ts';
 
+const CHECKSUM_AT = 0x3fc;
+
 /** Kernel documentation, filesystems/ext4, "Super Block". */
 const SuperBlock = {
   s_inodes_count: layout.u32le(0x0),
@@ -42,7 +44,7 @@ const SuperBlock = {
   s_checksum_seed: layout.u32le(0x270),
   s_encoding: layout.u16le(0x27c),
   s_encoding_flags: layout.u16le(0x27e),
-  s_checksum: layout.u32le(0x3fc),
+  s_checksum: layout.u32le(CHECKSUM_AT),
 } as const;
 
 export const SUPERBLOCK_BYTES = 1024;
@@ -184,11 +186,26 @@ export function parseSuperblock(raw: Uint8Array, offset: number): Superblock {
   };
 }
 
+/** True for the bytes of a superblock whose own sum says that they are as they were written. */
+export function isProven(bytes: Uint8Array): boolean {
+  const view = layout.viewOf(bytes);
+  const hasSum =
+    SuperBlock.s_magic(view) === MAGIC &&
+    SuperBlock.s_rev_level(view) >= DYNAMIC_REVISION &&
+    (SuperBlock.s_feature_ro_compat(view) & RO_COMPAT.metadata_csum) !== 0 &&
+    SuperBlock.s_checksum_type(view) === CHECKSUM_CRC32C;
+  return hasSum && checksumOf(bytes) === SuperBlock.s_checksum(view);
+}
+
+function checksumOf(raw: Uint8Array): number {
+  return continueCrc32c(0xffff_ffff, raw.subarray(0, CHECKSUM_AT));
+}
+
 function verifyChecksum(raw: Uint8Array, offset: number): void {
   const view = layout.viewOf(raw);
   const type = SuperBlock.s_checksum_type(view);
   if (type !== CHECKSUM_CRC32C) throw bad('s_checksum_type', offset, CHECKSUM_CRC32C, type);
-  const expected = continueCrc32c(0xffff_ffff, raw.subarray(0, 0x3fc));
+  const expected = checksumOf(raw);
   const found = SuperBlock.s_checksum(view);
   if (expected !== found) throw bad('s_checksum', offset, expected, found);
 }

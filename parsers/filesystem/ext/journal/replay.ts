@@ -66,16 +66,23 @@ export async function replayJournal(volume: Volume, superblock: Superblock): Pro
     if (superblock.needsRecovery) volume.health.note('stale', { message: NO_JOURNAL });
     return nothing;
   }
-  if (!isDirty(superblock)) return nothing;
+  const isExpected = isDirty(superblock);
+  // A sum guards the flag; without one, a single bit would hide all that the journal holds.
+  if (!isExpected && superblock.hasChecksums) return nothing;
   try {
     // The health of what is read before the replay is no matter: it may be about to be mended.
     const before: ExtVolume = { ...volume, superblock, health: new HealthLog() };
     const file = await locateJournal(before, superblock.journal);
     const format = parseJournalSuper(await file.read(0), file.blockSize, file.length);
     if (format.start === 0) return nothing;
+    if (!isExpected) {
+      volume.health.note('stale', { message: UNASKED, where: { structure: 's_feature_incompat' } });
+      return nothing;
+    }
     return await new Replay(before, volume.health, file, format).run(volume);
   } catch (error) {
     if (!isOfTheVolume(error)) throw error;
+    if (!isExpected) return nothing;
     volume.health.note('stale', {
       message: `${NOT_REPLAYED}: ${error.message}`,
       where: error.where,
@@ -85,6 +92,8 @@ export async function replayJournal(volume: Volume, superblock: Superblock): Pro
 }
 
 const NO_JOURNAL = 'the volume asks for its journal to be replayed, and has none';
+const UNASKED =
+  'the journal holds changes and the superblock says that none are to be replayed: the last changes may be missing';
 const NOT_REPLAYED =
   'the volume was in use and its journal could not be replayed: the last changes may be missing or half done';
 
