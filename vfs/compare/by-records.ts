@@ -10,6 +10,7 @@ import {
   findLinks,
   type Links,
   listTouched,
+  misplacedDirectories,
   movedNumbers,
   type Pair,
   placedLinks,
@@ -80,6 +81,7 @@ class Comparing {
     const listings = await listTouched(before, after, pairs, tell, signal);
     await this.#addPairs(pairs, movedNumbers(listings));
     const links = await findLinks(before, after, pairs, listings, signal);
+    for (const [error, number] of misplacedDirectories(pairs, links)) tell(error, number);
     const placed = await this.#locate(links);
     for (const [number, pair] of pairs) {
       const names = { before: placed.before.get(number), after: placed.after.get(number) };

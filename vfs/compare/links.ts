@@ -3,7 +3,7 @@ import {
   type Attributes,
   isRestoreError,
   type RecordName,
-  type RestoreError,
+  RestoreError,
 } from '../../core/index.ts';
 import type { SideFile } from './model.ts';
 import type { RecordSide } from './record-side.ts';
@@ -121,6 +121,30 @@ export async function findLinks(
     if (isThere && !listings.after.has(name.parent)) add(other, name);
   }
   return { before: one, after: other };
+}
+
+/**
+ * Directories that have no name on a side where they are, or several: what lies in them is not at the
+ * paths where it was, though none of it changed.
+ */
+export function* misplacedDirectories(
+  pairs: ReadonlyMap<number, Pair>,
+  links: Links,
+): Generator<[RestoreError, number]> {
+  for (const [number, pair] of pairs) {
+    for (const side of ['before', 'after'] as const) {
+      const file = pair[side];
+      if (!isDirectory(file) || file.node === file.fileSystem.root) continue;
+      const found = links[side].get(number)?.size ?? 0;
+      if (found !== 1) yield [misplaced(number, found), number];
+    }
+  }
+}
+
+function misplaced(number: number, found: number): RestoreError {
+  return new RestoreError('CORRUPT', 'a directory hangs on nothing, or stands in several places', {
+    where: { structure: `file ${number}`, expected: '1 name', found },
+  });
 }
 
 /**
