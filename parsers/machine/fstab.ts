@@ -1,4 +1,4 @@
-import { tableLines, unescapeOctal } from './table-text.ts';
+import { tableLines, unescapeOctal, withoutSlashesAtEnd } from './table-text.ts';
 
 /** One line of `/etc/fstab`: fstab(5). */
 export interface FstabEntry {
@@ -16,12 +16,12 @@ export function parseFstab(text: string): FstabEntry[] {
   return tableLines(text).flatMap(({ line, fields }) => {
     const [device = '', at, type = 'auto', options = 'defaults'] = fields;
     if (at === undefined) return [];
-    const place = unescapeOctal(at).replace(/(.)\/+$/s, '$1');
+    const place = unescapeOctal(at);
     return [
       {
         line,
         device: unquoted(unescapeOctal(device)),
-        at: place,
+        at: withoutSlashesAtEnd(place) || place.slice(0, 1),
         type,
         options: options.split(','),
       },

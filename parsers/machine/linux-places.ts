@@ -1,8 +1,10 @@
+import type { Finding } from '../../core/index.ts';
 import type { MachineVolumes, Volume } from '../volume/model.ts';
 import { type CrypttabEntry, parseCrypttab } from './crypttab.ts';
 import { type FstabEntry, parseFstab } from './fstab.ts';
 import { matchDevice } from './match-device.ts';
 import type { MachinePlaces, Mount, Unplaced } from './places.ts';
+import { withoutSlashesAtEnd } from './table-text.ts';
 
 /** What a Linux root says about the machine. */
 export interface LinuxRoot {
@@ -29,22 +31,31 @@ const TYPES_NETWORK: ReadonlySet<string> = new Set([
   '9p',
   'fuse.sshfs',
 ]);
+/** Lines of fstab that are looked at. */
 const MOUNTS_MAX = 1000;
+/** Levels of a mount point, and its letters: more than any machine has (PATH_MAX is 4096). */
+const LEVELS_MAX = 64;
+const LENGTH_MAX = 1024;
+/** Of a text out of a table, in a message. */
+const TOLD_MAX = 200;
 
 /** Puts the volumes that `/etc/fstab` names in their places. */
 export function linuxPlaces(root: LinuxRoot, machine: MachineVolumes): MachinePlaces {
   const crypttab = parseCrypttab(root.crypttab);
   const mounts = new Map<string, Mount>();
   const unplaced: Unplaced[] = [];
-  for (const entry of parseFstab(root.fstab)) {
-    if (!isPlace(entry)) continue;
+  const entries = parseFstab(root.fstab).filter(isPlace);
+  for (const entry of entries.slice(0, MOUNTS_MAX)) {
     const placed = placeEntry(entry, machine, crypttab);
-    if ('why' in placed || mounts.size >= MOUNTS_MAX) unplaced.push(refusal(entry, placed));
+    if ('why' in placed) unplaced.push(refusal(entry, placed));
     else mounts.set(placed.at, placed);
   }
+  const more = entries.length - MOUNTS_MAX;
+  const findings: Finding[] =
+    more > 0 ? [{ message: `/etc/fstab has ${more} more lines, which were not looked at` }] : [];
   const own = mounts.get('/');
   if (own === undefined) mounts.set('/', rootItself(root));
-  return { mounts: inOrder([...mounts.values()]), unplaced, findings: [] };
+  return { mounts: inOrder([...mounts.values()]), unplaced, findings };
 }
 
 /** Whether the fstab's own `/` is the volume that holds it: a copy of another machine's root is not. */
@@ -72,6 +83,9 @@ function placeEntry(
   crypttab: readonly CrypttabEntry[],
 ): Mount | { readonly why: string } {
   const { device, at, type, options } = entry;
+  if (at.length > LENGTH_MAX || at.split('/').length > LEVELS_MAX) {
+    return { why: 'no system has a mount point as deep or as long' };
+  }
   if (TYPES_NETWORK.has(type) || /^[^/=]+:\/|^\/\//.test(device)) return { why: 'on the network' };
   if (options.includes('bind') || options.includes('rbind'))
     return { why: `another view of ${device}` };
@@ -86,12 +100,16 @@ function placeEntry(
 
 function subvolumeOf(options: readonly string[]): string | undefined {
   const option = options.find((each) => each.startsWith('subvol='));
-  const folder = option?.slice('subvol='.length).replace(/^\/+|\/+$/g, '');
-  return folder === '' ? undefined : folder;
+  const folder = withoutSlashesAtEnd(option?.slice('subvol='.length) ?? '').replace(/^\/+/, '');
+  return folder === '' ? undefined : told(folder);
 }
 
-function refusal({ at, device }: FstabEntry, placed: Mount | { readonly why: string }): Unplaced {
-  return { at, device, why: 'why' in placed ? placed.why : 'there are too many mounts' };
+function refusal({ at, device }: FstabEntry, { why }: { readonly why: string }): Unplaced {
+  return { at: told(at), device: told(device), why: told(why) };
+}
+
+function told(text: string): string {
+  return text.length > TOLD_MAX ? `${text.slice(0, TOLD_MAX)}…` : text;
 }
 
 function inOrder(mounts: readonly Mount[]): Mount[] {

@@ -9,7 +9,10 @@ export type DeviceMatch =
 type Finder = (value: string, machine: MachineVolumes) => readonly Volume[];
 
 const alike = (left: string, right: string): boolean =>
-  left !== '' && left.toLowerCase() === right.toLowerCase();
+  left !== '' && left.length === right.length && left.toLowerCase() === right.toLowerCase();
+/** Of several volumes that fit, so many are named. */
+const NAMED_MAX = 5;
+const MAPPER = '/dev/mapper/';
 /** Members of RAID and LVM have identifiers too, but nothing that could be mounted. */
 const byContent =
   (fits: (volume: Volume, value: string) => boolean): Finder =>
@@ -72,7 +75,10 @@ export function matchDevice(
     const [volume, second] = found;
     if (volume !== undefined && second === undefined) return matched(volume, how);
     if (second !== undefined) {
-      return nothing(`several volumes fit: ${found.map(({ id }) => id).join(', ')}`);
+      const named = found.slice(0, NAMED_MAX).map(({ id }) => id);
+      const more = found.length - named.length;
+      const rest = more > 0 ? ` and ${more} more` : '';
+      return nothing(`several volumes fit: ${named.join(', ')}${rest}`);
     }
     return nothing(whyMissing(device, machine, crypttab));
   }
@@ -92,7 +98,8 @@ function whyMissing(
   machine: MachineVolumes,
   crypttab: readonly CrypttabEntry[],
 ): string {
-  const opened = crypttab.find(({ name }) => device === `/dev/mapper/${name}`);
+  const wanted = device.startsWith(MAPPER) ? device.slice(MAPPER.length) : undefined;
+  const opened = crypttab.find(({ name }) => name === wanted);
   if (opened === undefined) return 'no disk of this restore point has such a volume';
   const below = matchDevice(opened.device, machine, []);
   return below.volume === undefined

@@ -28,3 +28,10 @@ export function unescapeOctal(text: string): string {
     ).toString('utf8'),
   );
 }
+
+/** By hand: an expression tries every slash of a long run as the first of the last ones. */
+export function withoutSlashesAtEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && text[end - 1] === '/') end -= 1;
+  return text.slice(0, end);
+}
