@@ -1,5 +1,6 @@
 import {
   type BlockSource,
+  Budget,
   type Finding,
   layout,
   readBytes,
@@ -12,6 +13,11 @@ import {
  */
 const BASE_BYTES = 4096;
 const CELL_BYTES_MAX = 1024 * 1024;
+/** Of a key and of a value, up to the end of the longest name. */
+const KEY_BYTES_MAX = 2048;
+const VALUE_BYTES_MAX = 64 * 1024;
+/** Cells are small, and may be named by any number of lists. */
+const READ_BYTES_MAX = 256 * 1024 * 1024;
 const SUBKEYS_MAX = 65_536;
 const VALUES_MAX = 65_536;
 const NO_CELL = 0xffff_ffff;
@@ -55,6 +61,7 @@ export class Hive {
   readonly findings: readonly Finding[];
   readonly #source: BlockSource;
   readonly #root: number;
+  readonly #budget = new Budget({ readBytes: READ_BYTES_MAX });
 
   private constructor(source: BlockSource, root: number, findings: readonly Finding[]) {
     this.#source = source;
@@ -88,7 +95,8 @@ export class Hive {
    * @throws RestoreError `CORRUPT`, `LIMIT`.
    */
   async values(path: readonly string[]): Promise<HiveValue[] | undefined> {
-    let key: DataView | undefined = await this.#cell(this.#root, 'nk');
+    this.#budget.renew();
+    let key: DataView | undefined = await this.#cell(this.#root, KEY_BYTES_MAX, 'nk');
     for (const name of path) {
       key = await this.#subkey(key, name);
       if (key === undefined) return undefined;
@@ -96,7 +104,7 @@ export class Hive {
     const count = Key.valueCount(key);
     if (count === 0) return [];
     if (count > VALUES_MAX) throw tooMany('values', count);
-    const list = await this.#cell(Key.valuesCell(key));
+    const list = await this.#cell(Key.valuesCell(key), CELL_BYTES_MAX);
     const values: HiveValue[] = [];
     for (let index = 0; index < count; index += 1) {
       values.push(await this.#value(layout.u32le(index * 4)(list)));
@@ -108,7 +116,7 @@ export class Hive {
     if (Key.subkeyCount(parent) === 0) return undefined;
     const wanted = name.toLowerCase();
     for (const cell of await this.#subkeyCells(Key.subkeysCell(parent), 0)) {
-      const key = await this.#cell(cell, 'nk');
+      const key = await this.#cell(cell, KEY_BYTES_MAX, 'nk');
       const isLatin = (Key.flags(key) & NAME_IS_LATIN.key) !== 0;
       const found = nameAt(key, KEY_NAME_AT, Key.nameLength(key), isLatin);
       if (found.toLowerCase() === wanted) return key;
@@ -118,7 +126,7 @@ export class Hive {
 
   /** Lists of keys (`lf`, `lh`, `li`), or a list of such lists (`ri`). */
   async #subkeyCells(cell: number, depth: number): Promise<number[]> {
-    const list = await this.#cell(cell);
+    const list = await this.#cell(cell, CELL_BYTES_MAX);
     const mark = layout.text(0, 2, 'latin1')(list);
     const count = layout.u16le(2)(list);
     const step = mark === 'lf' || mark === 'lh' ? 8 : 4;
@@ -136,7 +144,7 @@ export class Hive {
   }
 
   async #value(cell: number): Promise<HiveValue> {
-    const value = await this.#cell(cell, 'vk');
+    const value = await this.#cell(cell, VALUE_BYTES_MAX, 'vk');
     const isLatin = (Value.flags(value) & NAME_IS_LATIN.value) !== 0;
     const name = nameAt(value, VALUE_NAME_AT, Value.nameLength(value), isLatin);
     const stated = Value.dataSize(value);
@@ -151,12 +159,15 @@ export class Hive {
         where: { structure: 'registry value', offset: cell, found: `${size} bytes` },
       });
     }
-    const data = await this.#cell(Value.dataCell(value));
+    const data = await this.#cell(Value.dataCell(value), size);
     return { name, data: layout.bytes(0, size)(data).slice() };
   }
 
-  /** A cell's data: its size stands in front, negative while it is in use. */
-  async #cell(offset: number, mark?: string): Promise<DataView> {
+  /**
+   * A cell's data, as much of it as may be wanted: its size stands in front, negative while it is in
+   * use.
+   */
+  async #cell(offset: number, bytesMax: number, mark?: string): Promise<DataView> {
     const at = BASE_BYTES + offset;
     if (offset === NO_CELL || at + 4 > this.#source.size) {
       throw damaged(at, 'a cell inside the hive', `offset ${offset}`);
@@ -165,7 +176,8 @@ export class Hive {
     const size = -head.getInt32(0, true) - 4;
     if (size < 4 || at + 4 + size > this.#source.size)
       throw damaged(at, 'a cell in use', `${size} bytes`);
-    const read = Math.min(size, CELL_BYTES_MAX);
+    const read = Math.min(size, bytesMax);
+    this.#budget.spendRead(4 + read);
     const view = layout.viewOf(await readBytes(this.#source, at + 4, read));
     const found = layout.text(0, 2, 'latin1')(view);
     if (mark !== undefined && found !== mark) throw damaged(at, mark, 'another kind of cell');

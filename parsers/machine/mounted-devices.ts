@@ -20,12 +20,15 @@ const GPT_MARK = 'DMIO:ID:';
 const GPT_BYTES = 24;
 const MBR_BYTES = 12;
 
-/** The drive letters among the values of the key. */
+/** The drive letters among the values of the key; the first value of a letter counts. */
 export function driveLetters(values: readonly HiveValue[]): DriveLetter[] {
-  return values.flatMap(({ name, data }) => {
-    const letter = LETTER.exec(name)?.[1];
-    return letter === undefined ? [] : [{ at: letter.toUpperCase(), target: targetOf(data) }];
-  });
+  const letters = new Map<string, DriveLetter>();
+  for (const { name, data } of values) {
+    const at = LETTER.exec(name)?.[1]?.toUpperCase();
+    if (at === undefined || letters.has(at)) continue;
+    letters.set(at, { at, target: targetOf(data) });
+  }
+  return [...letters.values()];
 }
 
 /** The volumes at which a letter points; none for what is on no disk, and for CDs and the like. */
