@@ -5,6 +5,7 @@ import {
   type ListOptions,
   type NodeId,
   type RestoreError,
+  throwIfAborted,
 } from '../../../core/index.ts';
 import type { Volume } from '../driver.ts';
 import type { Geometry } from './boot-sector.ts';
@@ -23,6 +24,10 @@ import type { CaseRules } from './upcase.ts';
 
 /** Names of a batch, at least, while more are to come. */
 const BATCH_NAMES = 512;
+/** Names gathered before their records are read: a large directory names them in no order. */
+const GATHERED_MAX = 200_000;
+/** Names gathered before someone who waits for none of them has a turn. */
+const TURN_NAMES = 8192;
 const NAME_UNITS_MAX = 255;
 
 /** A directory: its record, unless that cannot be read. */
@@ -73,21 +78,26 @@ export class Lister {
     const index = this.#indexOf(directory);
     const pairs = new NamePairs();
     let waiting: PairedName[] = [];
-    const batch = (): Promise<DirectoryEntry[]> => {
+    const least = attributes ? GATHERED_MAX : BATCH_NAMES;
+    const batches = (): AsyncGenerator<DirectoryEntry[]> => {
       const names = waiting;
       waiting = [];
-      return this.#describe(directory.reference, names, attributes, problems, signal);
+      return this.#describeAll(directory.reference, names, attributes, problems, signal);
     };
+    let turnAt = TURN_NAMES;
     for await (const entries of index?.walk(signal) ?? []) {
-      waiting.push(...pairs.add(entries));
-      if (waiting.length >= BATCH_NAMES) yield await batch();
+      for (const pair of pairs.add(entries)) waiting.push(pair);
+      if (waiting.length >= least) yield* batches();
+      else if (waiting.length >= turnAt) yield [];
+      if (waiting.length >= turnAt || waiting.length === 0) turnAt = waiting.length + TURN_NAMES;
     }
     const damage = directory.error ?? index?.damage[0];
     if (damage !== undefined) {
-      waiting.push(...pairs.add(await this.#lostNames(directory, index, damage, problems, signal)));
+      const lost = await this.#lostNames(directory, index, damage, problems, signal);
+      for (const pair of pairs.add(lost)) waiting.push(pair);
     }
-    waiting.push(...pairs.rest());
-    while (waiting.length > 0) yield await batch();
+    for (const pair of pairs.rest()) waiting.push(pair);
+    yield* batches();
     if (problems[0] !== undefined) throw problems[0];
   }
 
@@ -118,6 +128,25 @@ export class Lister {
   #indexOf({ file }: OpenDirectory): DirectoryIndex | undefined {
     if (file === undefined) return undefined;
     return new DirectoryIndex(this.#volume.metadata, this.#geometry, file);
+  }
+
+  /** In the order of their records, so that each part of the MFT is read once. */
+  async *#describeAll(
+    directory: FileReference,
+    names: PairedName[],
+    attributes: boolean,
+    problems: RestoreError[],
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<DirectoryEntry[]> {
+    if (names.length > BATCH_NAMES)
+      names.sort((one, other) => other.entry.number - one.entry.number);
+    while (names.length > 0) {
+      throwIfAborted(signal);
+      this.#volume.budget.checkTime();
+      // From the end: what has been told is held no longer.
+      const batch = names.splice(-BATCH_NAMES);
+      yield await this.#describe(directory, batch, attributes, problems, signal);
+    }
   }
 
   async #describe(

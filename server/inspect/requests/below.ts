@@ -28,25 +28,24 @@ export async function* below(
   yield { place, path: [], attributes };
   if (!recursive) return;
   const base = place.path === '/' ? 0 : place.path.length;
-  const directories = new Map<string, Below>();
+  const namesOf = ({ path }: Place): string[] => path.slice(base).split('/').filter(Boolean);
   for await (const step of walk(tree, place, { attributes: true, sorted: true })) {
-    const { directory, entries, error, isEntered } = step;
-    const own = directories.get(directory.path);
-    if (own !== undefined) {
-      directories.delete(directory.path);
-      yield own;
+    const { directory, entries, error, from, isEntered, isFirst } = step;
+    if (from !== undefined && isFirst) {
+      const { parent, entry } = from;
+      const own = await belowOf(context, parent, namesOf(parent), entry);
+      if (own !== undefined) yield own;
     }
     if (error !== undefined) context.remarks.fail(error, showName(directory.path));
     if (!isEntered) continue;
-    const names = directory.path.slice(base).split('/').filter(Boolean);
+    const names = namesOf(directory);
     for (const entry of entries) {
+      // Those that can be entered have a step of their own.
+      if ((entry.attributes?.kind ?? entry.kind) === 'directory') continue;
       const found = await belowOf(context, directory, names, entry);
-      if (found?.attributes.kind === 'directory') directories.set(found.place.path, found);
-      else if (found !== undefined) yield found;
+      if (found !== undefined) yield found;
     }
   }
-  // Those that could not be entered: why has been told.
-  yield* directories.values();
 }
 
 /**

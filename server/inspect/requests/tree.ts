@@ -1,27 +1,30 @@
-import { type Place, showName, type TreeEntry, type WalkStep, walk } from '../../../vfs/index.ts';
+import { showName, type TreeEntry, walk } from '../../../vfs/index.ts';
 import type { TreeRequest } from '../messages.ts';
-import type { Output } from '../output.ts';
 import type { InspectContext } from '../session.ts';
 import { addressJson } from '../text/address-json.ts';
-import { LINES } from '../text/branches.ts';
-import { entryJson } from '../text/entry-json.ts';
+import { Drawing } from '../text/drawing.ts';
+import { entriesJson } from '../text/entry-json.ts';
 import { JsonList } from '../text/json-list.ts';
 import { eachAddress } from './each-address.ts';
 import { linkTargets } from './link-targets.ts';
+import { warnUnsorted } from './warn-unsorted.ts';
 
 /** `tree`: directories and what is in them, drawn. */
 export async function tree(context: InspectContext, request: TreeRequest): Promise<void> {
   const { output, remarks } = context;
   const json = request.json ? new JsonList(output, 'directories') : undefined;
   const counts = { directories: 0, others: 0 };
+  /** A directory's list has been begun. */
+  let isOpen = false;
   await eachAddress(context, request.addresses, true, async (address) => {
-    const depth = request.depthMax === undefined ? {} : { depthMax: request.depthMax - 1 };
+    const bound = request.depthMax === undefined ? {} : { depthMax: request.depthMax - 1 };
     const drawing = new Drawing(output);
     if (json === undefined) output.write(`${address.name}:${showName(address.place.path)}\n`);
-    const options = { attributes: true, sorted: true, ...depth };
+    const options = { attributes: true, sorted: true, ...bound };
     for await (const step of walk(address.tree, address.place, options)) {
-      const { directory, entries, error, isEntered } = step;
+      const { directory, depth, entries, error, isEntered, isFirst, isUnsorted } = step;
       if (error !== undefined) remarks.fail(error, showName(directory.path));
+      if (isUnsorted === true) warnUnsorted(context, directory);
       if (!isEntered) continue;
       count(entries, counts);
       for (const entry of entries) {
@@ -29,74 +32,27 @@ export async function tree(context: InspectContext, request: TreeRequest): Promi
       }
       const targets = await linkTargets(directory.volume, entries, remarks);
       if (json === undefined) {
-        drawing.add(step, (entry) => label(entry, targets.get(entry)));
-      } else {
-        json.add({
-          ...addressJson(address, directory),
-          depth: step.depth,
-          entries: entries.map((entry) => entryJson(entry, targets.get(entry))),
-        });
+        if (isFirst) drawing.enter(step.from?.entry.name ?? '', depth);
+        for (const entry of entries) {
+          const { name } = entry;
+          const isDirectory = (entry.attributes?.kind ?? entry.kind) === 'directory';
+          drawing.add({ name, label: label(entry, targets.get(entry)), isDirectory });
+        }
+        continue;
       }
+      if (isFirst) {
+        if (isOpen) json.finish();
+        isOpen = true;
+        json.begin({ ...addressJson(address, directory), depth }, 'entries');
+      }
+      json.addInner(entriesJson(entries, targets));
     }
     drawing.end();
   });
+  if (isOpen) json?.finish();
   json?.end();
   if (json === undefined) {
     output.write(`\n${counts.directories} directories, ${counts.others} files\n`);
-  }
-}
-
-/** One directory on the way from the start to what is drawn now. */
-interface Level {
-  readonly entries: readonly TreeEntry[];
-  readonly labelOf: (entry: TreeEntry) => string;
-  /** What stands in front of its entries. */
-  readonly prefix: string;
-  next: number;
-}
-
-/** Draws directories as the walk gives them: each entry when what is in it is known. */
-class Drawing {
-  readonly #output: Output;
-  readonly #levels: Level[] = [];
-
-  constructor(output: Output) {
-    this.#output = output;
-  }
-
-  add({ directory, depth, entries }: WalkStep, labelOf: (entry: TreeEntry) => string): void {
-    while (this.#levels.length > depth) this.#finish();
-    const parent = this.#levels.at(-1);
-    if (parent !== undefined) this.#drawTo(parent, directory);
-    const isLast = parent === undefined || parent.next >= parent.entries.length;
-    const prefix =
-      parent === undefined ? '' : parent.prefix + (isLast ? LINES.nothing : LINES.passing);
-    this.#levels.push({ entries, labelOf, prefix, next: 0 });
-  }
-
-  end(): void {
-    while (this.#levels.length > 0) this.#finish();
-  }
-
-  #finish(): void {
-    const level = this.#levels.pop();
-    if (level !== undefined) this.#draw(level, level.entries.length);
-  }
-
-  /** Up to and with the entry that is `directory`. */
-  #drawTo(level: Level, { path }: Place): void {
-    const name = path.slice(path.lastIndexOf('/') + 1);
-    let index = level.next;
-    while (index < level.entries.length && level.entries[index]?.name !== name) index += 1;
-    this.#draw(level, Math.min(level.entries.length, index + 1));
-  }
-
-  #draw(level: Level, end: number): void {
-    for (; level.next < end; level.next += 1) {
-      const entry = level.entries[level.next] as TreeEntry;
-      const branch = level.next === level.entries.length - 1 ? LINES.last : LINES.branch;
-      this.#output.write(`${level.prefix}${branch}${level.labelOf(entry)}\n`);
-    }
   }
 }
 

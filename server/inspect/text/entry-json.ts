@@ -2,6 +2,14 @@ import type { Attributes, LinkTarget, RestoreError, Timestamp } from '../../../c
 import { nameForJson, type TreeEntry } from '../../../vfs/index.ts';
 import { formatExactTime } from './time.ts';
 
+/** Entries for programs, one after the other: of very many, none is held. */
+export function* entriesJson(
+  entries: readonly TreeEntry[],
+  targets: ReadonlyMap<TreeEntry, LinkTarget | RestoreError>,
+): Generator<Record<string, unknown>> {
+  for (const entry of entries) yield entryJson(entry, targets.get(entry));
+}
+
 /** An entry for programs; what is not known is absent. */
 export function entryJson(
   entry: TreeEntry,

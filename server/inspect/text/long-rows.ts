@@ -16,14 +16,26 @@ interface Row {
   readonly name: string;
 }
 
+/** How wide columns are; kept for the parts of one list, it only grows. */
+export interface Widths {
+  links: number;
+  owner: number;
+  size: number;
+  readonly time: number;
+}
+
+export function leastWidths(): Widths {
+  return { links: 1, owner: 1, size: 1, time: 20 };
+}
+
 /** Lines as of `ls -l`: mode or attributes, links, owner, size, time, name, and what is wrong. */
 export function longRows(
   entries: readonly TreeEntry[],
   targets: Targets,
   time: TimeKind,
   nameOf: (entry: TreeEntry) => string = ({ name }) => showName(name),
+  width: Widths = leastWidths(),
 ): string {
-  const width = { links: 1, owner: 1, size: 1, time: 20 };
   const rows = entries.map((entry) => {
     const row = rowOf(entry, targets.get(entry), time, nameOf(entry));
     width.links = Math.max(width.links, row.links.length);
