@@ -90,9 +90,23 @@ describe('parseAddress of Windows paths', () => {
       { machine: 'sql02', point: 'latest', disk: 'disk0', volume: 'C', path: '/Users' },
     ],
     ['web01@latest:/a:b:/c', { machine: 'web01', point: 'latest', path: '/a:b:/c' }],
+    [
+      'sql02@latest/disk0/p1:\\Users\\eva',
+      { machine: 'sql02', point: 'latest', disk: 'disk0', volume: 'p1', path: '/Users/eva' },
+    ],
     ['web01@latest:/a\\b', { machine: 'web01', point: 'latest', path: '/a\\b' }],
   ])('%s', (text, expected) => {
     expect(parseAddress(text)).toEqual(expected);
+  });
+
+  it.each([
+    ['web01@latest:etc', 'Write web01@latest:/etc.'],
+    ['web01@latest/disk0:etc/hosts', 'Write web01@latest/disk0:/etc/hosts.'],
+    ['web01@2026-11-03T22:00:00Z:etc', 'Write web01@2026-11-03T22:00:00Z:/etc.'],
+    ['web01:etc', 'Write web01@latest:/etc.'],
+    ['web01:/etc', 'Write web01@latest:/etc.'],
+  ])('tells how %s is meant to be written', (text, hint) => {
+    expect(() => parseAddress(text)).toThrow(expect.objectContaining({ code: 'INVALID', hint }));
   });
 
   it('needs a restore point before a drive letter too', () => {

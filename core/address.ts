@@ -22,11 +22,14 @@ const DRIVE_PATH = /:[A-Za-z]:(?=[/\\]|$)/;
 /** @throws RestoreError `INVALID` with what is wrong and how an address looks. */
 export function parseAddress(text: string): Address {
   const { place, path } = splitPath(text);
+  if (path === undefined) checkNoPath(text);
   const at = place.indexOf('@');
   const machine = at < 0 ? place : place.slice(0, at);
   checkMachineName(machine);
   if (at < 0) {
-    if (path !== undefined) throw malformed(text, 'a path needs a restore point');
+    if (path !== undefined) {
+      throw malformed(text, 'a path needs a restore point', `${machine}@latest:${path}`);
+    }
     return { machine };
   }
   const [point = '', disk, ...volume] = place.slice(at + 1).split('/');
@@ -42,18 +45,32 @@ export function parseAddress(text: string): Address {
 }
 
 /**
- * The path begins at the first `:/`, or at a drive letter: `sql02@latest:C:\Users`. A time has no
- * letter alone between two colons.
+ * The path begins at the first `:/` or `:\`, or at a drive letter: `sql02@latest:C:\Users`. A time has
+ * no letter alone between two colons. Where it begins as Windows writes paths, it goes on so.
  */
 function splitPath(text: string): { readonly place: string; readonly path?: string } {
-  const pathAt = text.indexOf(':/');
+  const pathAt = text.search(/:[/\\]/);
   const driveAt = text.search(DRIVE_PATH);
   if (driveAt >= 0 && (pathAt < 0 || driveAt < pathAt)) {
     const path = `/${text.slice(driveAt + 1).replaceAll('\\', '/')}`;
     return { place: text.slice(0, driveAt), path };
   }
   if (pathAt < 0) return { place: text };
-  return { place: text.slice(0, pathAt), path: text.slice(pathAt + 1) };
+  const path = text.slice(pathAt + 1);
+  return {
+    place: text.slice(0, pathAt),
+    path: path.startsWith('\\') ? path.replaceAll('\\', '/') : path,
+  };
+}
+
+/** A path without its first slash would be taken for a part of a point's or a disk's name. */
+function checkNoPath(text: string): void {
+  // Behind the colons of times stand digits.
+  const colonAt = text.search(/:(?!\d\d)/);
+  if (colonAt < 0) return;
+  const point = text.includes('@') ? '' : '@latest';
+  const meant = `${text.slice(0, colonAt)}${point}:/${text.slice(colonAt + 1)}`;
+  throw malformed(text, 'a path begins with a slash', meant);
 }
 
 /** @throws RestoreError `INVALID` unless `name` can name a machine. */
@@ -97,9 +114,10 @@ function distanceOf(a: string, b: string): number {
   return row[b.length] as number;
 }
 
-function malformed(text: string, why: string): RestoreError {
-  return new RestoreError('INVALID', `not an address: ${why}`, {
-    where: { found: text },
-    hint: 'Write machine@point[/disk[/volume]][:/path], for example web01@latest:/etc/hosts.',
-  });
+function malformed(text: string, why: string, meant?: string): RestoreError {
+  const hint =
+    meant === undefined
+      ? 'Write machine@point[/disk[/volume]][:/path], for example web01@latest:/etc/hosts.'
+      : `Write ${meant}.`;
+  return new RestoreError('INVALID', `not an address: ${why}`, { where: { found: text }, hint });
 }

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { RestoreError } from '../../core/index.ts';
+import { type Address, parseAddress, RestoreError } from '../../core/index.ts';
 import { TIMES, type TimeKind } from '../../server/index.ts';
 import { type CredentialOptions, withCredentials } from '../support/credentials.ts';
 import { inspect } from '../support/inspection.ts';
@@ -12,8 +12,7 @@ interface LsFlags extends CredentialOptions, OutputOptions {
   readonly time: TimeKind;
 }
 
-/** A path, as `core/address.ts` has it: behind `:/`, or from a drive letter on. */
-const HAS_PATH = /@.*?(?::\/|:[A-Za-z]:)/s;
+const DISK_ID = /^disk\d+$/;
 
 export function registerLs(program: Command): void {
   const command = program
@@ -37,7 +36,7 @@ async function run(
   addresses: readonly string[],
   flags: LsFlags,
 ): Promise<void> {
-  const paths = addresses.filter((address) => HAS_PATH.test(address));
+  const paths = addresses.filter((address) => namesFiles(parseAddress(address)));
   if (paths.length === 0 && addresses.length <= 1) {
     const { listRepository } = await import('./ls-repository.ts');
     await listRepository(repository, addresses[0], flags);
@@ -57,4 +56,9 @@ async function run(
     directory: flags.directory === true,
     time: flags.time,
   });
+}
+
+/** A volume without a path means what is in it. */
+function namesFiles({ disk, volume, path }: Address): boolean {
+  return path !== undefined || volume !== undefined || !DISK_ID.test(disk ?? 'disk0');
 }

@@ -14,6 +14,7 @@ import {
   type ResolvedPath,
   showName,
 } from '../../vfs/index.ts';
+import { withAdvice } from './advice.ts';
 import { changedDisks, disksOf, haveSameDisks } from './point-disks.ts';
 import type { Output } from './output.ts';
 import type { Remarks } from './remarks.ts';
@@ -72,7 +73,10 @@ export class InspectSession {
   /** @throws RestoreError as {@link point} and `Machine.resolve`. */
   async resolve(text: string, follow: boolean, remarks: Remarks): Promise<OpenAddress> {
     const open = await this.point(text);
-    const found = await open.machine.resolve(open.address, { follow });
+    const { machine, address } = open;
+    const found = await machine.resolve(address, { follow }).catch(async (error: unknown) => {
+      throw await withAdvice(error, address, () => machine.places());
+    });
     const { tree, problems } = await this.#placesIfUsed(open);
     if (found.tree === tree) this.#tellProblems(problems, found.place.path, open.name, remarks);
     return { ...open, ...found, asked: showName(text) };

@@ -4,7 +4,7 @@ import {
   type RestoreError,
   type VolumeHealth,
 } from '../../../core/index.ts';
-import type { DiskVolumes, Volume, VolumeGroup } from '../../../parsers/index.ts';
+import type { DiskVolumes, Volume, VolumeContent, VolumeGroup } from '../../../parsers/index.ts';
 import { type Machine, showName, showText } from '../../../vfs/index.ts';
 import type { VolumesRequest } from '../messages.ts';
 import type { InspectContext } from '../session.ts';
@@ -112,7 +112,7 @@ function volumeBranch({ volume, at, health, freeBytes, error }: Looked, disk: st
   const { id, length, content, partitionType, name } = volume;
   const short = disk !== '' && id.startsWith(`${disk}/`) ? id.slice(disk.length + 1) : id;
   const label = content.label === '' ? '' : showName(content.label);
-  const what = content.type === '' ? content.kind : `${content.type}${kindWord(content.kind)}`;
+  const what = content.type === '' ? content.kind : `${content.type}${kindWord(content)}`;
   const isNamed = volume.kind === 'partition' && name !== '';
   const title = titleOf([
     showName(short),
@@ -138,8 +138,10 @@ function volumeBranch({ volume, at, health, freeBytes, error }: Looked, disk: st
   };
 }
 
-function kindWord(kind: string): string {
-  return kind === 'file system' || kind === 'swap' ? '' : ` ${kind}`;
+function kindWord({ type, kind }: VolumeContent): string {
+  // A type may say it already: Microsoft reserved.
+  const isSaid = kind === 'file system' || kind === 'swap' || type.endsWith(kind);
+  return isSaid ? '' : ` ${kind}`;
 }
 
 function noteOf({ message, where }: Finding): string {
