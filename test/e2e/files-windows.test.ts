@@ -119,6 +119,8 @@ describe('a Windows machine', () => {
     'sql02@latest:/c:/USERS/Eva/notes.TXT',
     'sql02@latest/C:/Users/eva/Notes.txt',
     'sql02@latest/disk0/p1:/Users/eva/Notes.txt',
+    'sql02@latest/disk0/p1:\\users\\EVA\\notes.txt',
+    'sql02@latest:\\C:\\Users\\eva\\Notes.txt',
     'sql02@latest:/C:/Documents and Settings/eva/Notes.txt',
     'sql02@latest/disk0:/Documents and Settings/eva/Notes.txt',
     'sql02@latest:C:/Relative/Notes.txt',
@@ -132,6 +134,18 @@ describe('a Windows machine', () => {
       return;
     }
     expect(await read(address)).toBe('notes of Eva\r\n');
+  });
+
+  it.for([
+    ['sql02@latest:\\Users\\eva', 'Begin with a drive: sql02@latest:C:/.'],
+    ['sql02@latest:/Users', 'Begin with a drive: sql02@latest:C:/.'],
+    ['sql02@latest:E:\\Users', 'Did you mean C: or D:?'],
+    ['sql02@latest:C:\\Users\\eva\\Note.txt', 'Did you mean Notes.txt?'],
+    ['sql02:C:\\Users', 'Write sql02@latest:/C:/Users.'],
+  ] as const)('tells what to write for %s', async ([address, hint], context) => {
+    context.skip(missing !== undefined, missing);
+    const { status, stderr } = await cli.run('ls', repository, address);
+    expect([status === EXIT.ok, stderr]).toEqual([false, expect.stringContaining(hint)]);
   });
 
   it('crosses drives by junctions', async (context) => {
