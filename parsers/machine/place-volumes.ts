@@ -1,6 +1,7 @@
 import {
   asRestoreError,
   type BlockSource,
+  Budget,
   type FileSystem,
   type Finding,
   nameFromBytes,
@@ -17,6 +18,8 @@ export interface PlaceVolumesOptions {
   readonly signal?: AbortSignal;
 }
 
+/** For all volumes of a machine: each has its own budget, and a hostile machine has hundreds. */
+const TIME_MS_MAX = 30_000;
 const TABLE_BYTES_MAX = 1024 * 1024;
 /** Where a root is on btrfs: the volume's own, or a subvolume of the names that installers give. */
 const ROOT_FOLDERS = ['', '@', '@rootfs', 'root'];
@@ -37,9 +40,11 @@ export async function placeVolumes(
   const findings: Finding[] = [];
   const linux: LinuxRoot[] = [];
   const windows: MachinePlaces[] = [];
+  const budget = new Budget({ timeMs: TIME_MS_MAX });
   for (const volume of machine.volumes.filter(({ content }) => content.isReadable)) {
     throwIfAborted(options.signal);
     await guarded(volume, findings, async () => {
+      budget.checkTime();
       const fileSystem = await openVolume(volume);
       try {
         const root = await findLinux(volume, fileSystem);

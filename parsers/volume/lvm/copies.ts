@@ -1,5 +1,7 @@
 import {
   type BlockSource,
+  Budget,
+  budgeted,
   type Finding,
   isRestoreError,
   RestoreError,
@@ -9,6 +11,8 @@ import type { PhysicalVolumeLabel } from './label.ts';
 import { readMetadataText } from './metadata-area.ts';
 
 const PARSED_CHARACTERS_MAX = 64 * 1024 * 1024;
+/** Over all physical volumes. Partitions may overlap, so that one area is in any number of them. */
+const READ_BYTES_MAX = 512 * 1024 * 1024;
 
 /** A physical volume that was found, and where. */
 export interface FoundPhysicalVolume {
@@ -48,17 +52,19 @@ export async function readGroupStates(
 ): Promise<GroupStates> {
   const copies: Copy[] = [];
   const damage = new Map<string, Finding[]>();
-  const parsed = new Map<string, GroupText>();
+  const parsed = new Map<string, Pick<Copy, 'group' | 'text'>>();
+  const budget = new Budget({ readBytes: READ_BYTES_MAX });
   let parsedCharacters = 0;
   for (const { volume, source, label } of volumes) {
     for (const area of label.metadataAreas) {
       try {
-        const text = await readMetadataText(source, area);
+        const text = await readMetadataText(budgeted(source, budget), area);
         if (text === undefined) continue;
         if (!parsed.has(text)) parsedCharacters = spend(parsedCharacters, text.length);
-        const group = parsed.get(text) ?? parseGroup(text);
-        parsed.set(text, group);
-        copies.push({ group, text, from: volume });
+        // One text for all copies that are alike: each is as large as its area.
+        const known = parsed.get(text) ?? { group: parseGroup(text), text };
+        parsed.set(text, known);
+        copies.push({ ...known, from: volume });
       } catch (error) {
         if (!isLocal(error)) throw error;
         const { message, where } = error;

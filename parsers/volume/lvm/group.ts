@@ -137,6 +137,10 @@ function stripesOf(section: ConfigSection): SegmentText['stripes'] {
     }
     stripes.push({ volume, extent });
   }
+  // With one left out or too many, every byte of the volume would lie elsewhere.
+  if (section.values.has('stripe_count') && section.values.get('stripe_count') !== stripes.length) {
+    throw wrong(`${stripes.length} stripes`, 'another count');
+  }
   return stripes;
 }
 

@@ -86,7 +86,9 @@ function metadataAreas(view: DataView, from: number, labelAt: number): Extent[] 
     const at = from + index * AREA_BYTES;
     const offset = Area.offset(view, at);
     if (offset === 0) lists += 1;
-    else if (lists === 1) areas.push({ offset, length: Area.length(view, at) });
+    else if (lists === 1 && areas.every((area) => area.offset !== offset)) {
+      areas.push({ offset, length: Area.length(view, at) });
+    }
     if (lists === 2) return areas;
   }
   throw damaged(labelAt, `at most ${AREAS_MAX} areas`, 'lists without an end');
