@@ -30,6 +30,11 @@ export interface FileSystem {
   /** What is known now; grows as damage is met. */
   readonly health: VolumeHealth;
   readonly space: SpaceUse;
+  /**
+   * Bytes of the volume that are free, for drivers whose `space` lacks them because counting reads
+   * much; `undefined` where they cannot be told.
+   */
+  countFree?(signal?: AbortSignal): Promise<number | undefined>;
   /** An ability that not every driver has: to compare two states of a volume by what changed. */
   readonly records?: RecordMap;
   /**

@@ -9,6 +9,9 @@ export function borrowedFileSystem(next: FileSystem): FileSystem {
     caseSensitive: next.caseSensitive,
     root: next.root,
     space: next.space,
+    ...(next.countFree === undefined
+      ? {}
+      : { countFree: async (signal) => await next.countFree?.(signal) }),
     get health() {
       return next.health;
     },

@@ -28,6 +28,7 @@ export function withBudget(next: FileSystem, budget: Budget): FileSystem {
 
 class Budgeted implements FileSystem {
   declare readonly records?: RecordMap;
+  declare readonly countFree?: (signal?: AbortSignal) => Promise<number | undefined>;
   readonly #next: FileSystem;
   readonly #budget: Budget;
 
@@ -36,6 +37,11 @@ class Budgeted implements FileSystem {
     this.#budget = budget;
     const { records } = next;
     if (records !== undefined) this.records = recordsWithBudget(records, budget);
+    if (next.countFree === undefined) return;
+    this.countFree = async (signal) => {
+      budget.renew();
+      return await next.countFree?.(signal);
+    };
   }
 
   get type(): string {

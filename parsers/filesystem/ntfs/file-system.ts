@@ -20,6 +20,7 @@ import type { Geometry } from './boot-sector.ts';
 import { corrupt } from './damage.ts';
 import { describe, kindOf, whyUnreadable } from './describe.ts';
 import type { FileLoader } from './file-loader.ts';
+import { countFreeBytes } from './free-space.ts';
 import { RECORD_NUMBER, TYPE } from './layout.ts';
 import { linkOf } from './link.ts';
 import { checkKind, Lister, type OpenDirectory } from './lister.ts';
@@ -28,7 +29,7 @@ import type { NtfsFile } from './ntfs-file.ts';
 import { NtfsRecordMap } from './records/record-map.ts';
 import { openStream } from './stream.ts';
 import type { CaseRules } from './upcase.ts';
-import type { VolumeInformation } from './volume-information.ts';
+import { orNoted, type VolumeInformation } from './volume-information.ts';
 import { XattrReader } from './xattrs.ts';
 
 export interface NtfsParts {
@@ -70,6 +71,12 @@ export class NtfsFileSystem implements FileSystem {
 
   get health(): VolumeHealth {
     return this.#volume.health.health;
+  }
+
+  async countFree(signal?: AbortSignal): Promise<number | undefined> {
+    const count = (): Promise<number | undefined> =>
+      countFreeBytes(this.#volume, this.#loader, this.#geometry, signal);
+    return await orNoted(this.#volume.health, count);
   }
 
   async lookup(parent: NodeId, name: string, signal?: AbortSignal): Promise<NodeId | undefined> {

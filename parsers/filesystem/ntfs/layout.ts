@@ -162,6 +162,7 @@ export const RECORD_NUMBER = {
   LOG_FILE: 2,
   VOLUME: 3,
   ROOT: 5,
+  BITMAP: 6,
   SECURE: 9,
   UPCASE: 10,
   FIRST_USER: 16,

@@ -1,6 +1,8 @@
 import {
   asRestoreError,
+  type FileSystem,
   type Finding,
+  isRestoreError,
   type RestoreError,
   type VolumeHealth,
 } from '../../../core/index.ts';
@@ -69,10 +71,21 @@ async function look(machine: Machine, volume: Volume, at: readonly string[]): Pr
   try {
     const opened = await machine.volume(volume.id)?.open();
     if (opened === undefined) return nothing;
-    const { health, space } = opened.fileSystem;
-    return { ...nothing, health, freeBytes: space.freeBytes };
+    const { fileSystem } = opened;
+    const freeBytes = fileSystem.space.freeBytes ?? (await countFree(fileSystem));
+    return { ...nothing, health: fileSystem.health, freeBytes };
   } catch (error) {
     return { ...nothing, error: asRestoreError(error, 'the file system does not open') };
+  }
+}
+
+/** Counting that takes too long is no reason to tell nothing else. */
+async function countFree(fileSystem: FileSystem): Promise<number | undefined> {
+  try {
+    return await fileSystem.countFree?.();
+  } catch (error) {
+    if (isRestoreError(error, 'LIMIT')) return undefined;
+    throw error;
   }
 }
 

@@ -1,10 +1,9 @@
 import { type Extent, isRestoreError, type Ranges, readBytes } from '../../../../core/index.ts';
 import type { Geometry } from '../boot-sector.ts';
 import type { FileLoader } from '../file-loader.ts';
+import { RECORD_NUMBER } from '../layout.ts';
 import { openSystemFile } from '../volume-information.ts';
 
-/** Record of `$Bitmap`: one bit a cluster. */
-const BITMAP = 6;
 const CHUNK_BYTES = 64 * 1024;
 
 /** What of `ranges` `$Bitmap` says is free; nothing where it cannot be read. */
@@ -15,7 +14,7 @@ export async function* freeClusters(
   signal?: AbortSignal,
 ): AsyncGenerator<Extent> {
   try {
-    const bitmap = await openSystemFile(loader, BITMAP, '');
+    const bitmap = await openSystemFile(loader, RECORD_NUMBER.BITMAP);
     if (bitmap === undefined) return;
     let held = { at: -1, bytes: new Uint8Array() };
     for (const { offset, length } of ranges) {
