@@ -133,7 +133,8 @@ class Resolution {
   async #notFound(parent: Place, name: string): Promise<RestoreError> {
     const near = nearest(name, await this.#someNames(parent)).map(showName);
     const missing = showName(joinPath(parent.path, name));
-    return new RestoreError('NOT_FOUND', `there is no ${missing}`, {
+    const why = this.#links === 0 ? '' : `, where ${showName(this.#asked)} leads`;
+    return new RestoreError('NOT_FOUND', `there is no ${missing}${why}`, {
       hint:
         near.length > 0
           ? `Did you mean ${near.join(' or ')}?`

@@ -24,6 +24,7 @@ beforeAll(async () => {
       writeFileSync(`${root}/etc/hosts`, '127.0.0.1 localhost\n');
       writeFileSync(`${root}/etc/Übung.txt`.normalize('NFD'), 'decomposed');
       symlinkSync('/etc', `${root}/here`);
+      symlinkSync('/gone', `${root}/etc/broken`);
     },
   });
   repository = await captureRaw(cli, scratch, image);
@@ -43,7 +44,7 @@ describe('what is meant is listed', () => {
   ])('%s', async (address, context) => {
     context.skip(missing !== undefined, missing);
     const { status, stdout } = await cli.run('ls', repository, address);
-    expect([status, stdout.toString()]).toEqual([EXIT.ok, "$'U\\u0308bung.txt'\nhosts\n"]);
+    expect([status, stdout.toString()]).toEqual([EXIT.ok, "$'U\\u0308bung.txt'\nbroken\nhosts\n"]);
   });
 
   it.for(['web01@latest:/', 'web01@latest/disk0/p1', 'web01@latest/data'])(
@@ -68,6 +69,7 @@ describe('what is not found is told with what to write', () => {
     ['cat', 'web01@latest:/etc/Hosts', EXIT.notFound, 'Did you mean hosts?'],
     // Composed here, decomposed there: both look alike, so the one that is there is spelled out.
     ['cat', 'web01@latest:/etc/\u00dcbung.txt', EXIT.notFound, "$'U\\u0308bung.txt'"],
+    ['cat', 'web01@latest:/etc/broken', EXIT.notFound, '/gone, where /etc/broken leads'],
     ['cat', 'web01@latest:/etc', EXIT.invalid, 'List it with `rehydrate ls`.'],
     ['ls', 'web02@latest:/etc', EXIT.notFound, 'Did you mean web01?'],
     ['ls', 'web01@2019:/etc', EXIT.notFound, '`rehydrate ls` lists what there is.'],
