@@ -117,6 +117,21 @@ describe(`what Rock Ridge alone has${suffix}`, () => {
     expect(stdout).toContain(`'long link' -> '${LONG_TARGET}'`);
   });
 
+  it.each([
+    ['a small', 8, 17],
+    ['a large', 8, 70_000],
+    ['the largest', 4095, 1_048_575],
+  ])('tells %s device number as bsdtar does', async (_, major, minor) => {
+    const image = path.join(folder, 'device.iso');
+    const list = path.join(folder, 'device.mtree');
+    writeFileSync(list, `#mtree\ndisk type=block mode=0600 device=native,${major},${minor}\n`);
+    await run('bsdtar', ['--format=iso9660', '-cf', image, `@${list}`]);
+    const { stdout } = await run('bsdtar', ['-tvf', image]);
+    expect(stdout).toMatch(new RegExp(`^b.* ${major},${minor} .* disk$`, 'm'));
+    const listing = await listFileSystem(await files.fileSystem(image));
+    expect(listing.get('/disk')?.device).toBe(`${major}:${minor}`);
+  });
+
   it('says that it does not read what zisofs compressed', async () => {
     const image = path.join(folder, 'zisofs.iso');
     const filter = ['-set_filter_r', '--zisofs', '/BIG.TXT', '--', '-zisofs', 'by_magic=off'];

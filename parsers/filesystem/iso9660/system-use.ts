@@ -196,10 +196,14 @@ const READERS: Readonly<Record<string, Reader>> = {
   },
 };
 
-/** Linux: old writers put both halves into the lower word. */
+/**
+ * Writers where a device number has 32 bits or fewer leave the upper word empty. The lower one then has
+ * major and minor in a byte each, or, written under Linux, as glibc's `makedev` packs them: 12 bits
+ * of major above the lowest byte of minor, the other 12 bits of which lie above that.
+ */
 function deviceOf(high: number, low: number): { major: number; minor: number } {
-  if (high === 0 && low > 0xff) return { major: low >>> 8, minor: low & 0xff };
-  return { major: high, minor: low };
+  if (high !== 0 || low <= 0xff) return { major: high, minor: low };
+  return { major: (low >>> 8) & 0xfff, minor: (low & 0xff) | ((low >>> 12) & 0xf_ff00) };
 }
 
 /** P1282 4.1.6, in the order of its flags. */
