@@ -15,6 +15,7 @@ import { loadCLibrary } from '../extract/libc.ts';
 import type { ExtractOptions } from '../extract/metadata.ts';
 import { openTarget } from '../extract/target.ts';
 import { type CredentialOptions, credentialFrom, withCredentials } from '../support/credentials.ts';
+import { withExamples } from '../support/examples.ts';
 import { type OutputOptions, withJson } from '../support/output.ts';
 import { Progress, type ProgressState } from '../support/progress.ts';
 
@@ -57,6 +58,11 @@ export function registerCp(program: Command): void {
     .option('--progress', 'tell how far it is where standard error is no terminal, too')
     .action(run);
   withCredentials(withJson(command));
+  withExamples(command, [
+    '/backup/repo web01@latest:/etc/fstab ./restored',
+    '-r /backup/repo web01@2026-11-03:/srv/share ./share',
+    "-r /backup/repo 'sql02@latest:C:\\Users\\eva' ./eva",
+  ]);
 }
 
 async function run(

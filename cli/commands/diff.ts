@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { RestoreError } from '../../core/index.ts';
 import { type CredentialOptions, withCredentials } from '../support/credentials.ts';
+import { withExamples } from '../support/examples.ts';
 import { inspect } from '../support/inspection.ts';
 import { type OutputOptions, withJson } from '../support/output.ts';
 
@@ -19,6 +20,10 @@ export function registerDiff(program: Command): void {
     .option('-s, --summary', 'tell how many there are, and how they were found')
     .action(run);
   withCredentials(withJson(command));
+  withExamples(command, [
+    '/backup/repo web01@2026-11-02 web01@latest',
+    '/backup/repo web01@2026-11-02 web01@latest /etc',
+  ]);
 }
 
 async function run(

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { RestoreError } from '../../core/index.ts';
 import { type CredentialOptions, withCredentials } from '../support/credentials.ts';
+import { withExamples } from '../support/examples.ts';
 import { inspect } from '../support/inspection.ts';
 import { type OutputOptions, withJson } from '../support/output.ts';
-import { parseDepth, parseSizeCondition, parseTime } from '../support/values.ts';
+import { parseDepth, parseSizeCondition, parseMoment } from '../support/values.ts';
 
 interface FindFlags extends CredentialOptions, OutputOptions {
   readonly name?: string;
@@ -37,13 +38,17 @@ export function registerFind(program: Command): void {
     .option('--iname <glob>', 'the name fits, whatever the case')
     .option('--type <letters>', 'f file, d directory, l link, b c devices, p pipe, s socket: f,d')
     .option('--size <bytes...>', 'more (+10M), less (-4k) or exactly this; k, M, G, T')
-    .option('--newer <time>', 'modified after this')
+    .option('--newer <time>', 'modified after this; a date is its first moment, UTC')
     .option('--older <time>', 'modified before this')
     .option('-L, --depth <levels>', 'how many levels down; all by default')
     .option('-l, --long', 'a line for each as of ls -l')
     .option('-0, --print0', 'names as their bytes, a NUL behind each, for xargs -0')
     .action(run);
   withCredentials(withJson(command));
+  withExamples(command, [
+    "/backup/repo web01@latest:/srv --name '*.pdf' --size +1M",
+    "/backup/repo sql02@latest:C:/Users --iname '*.docx' --newer 2026-11-01",
+  ]);
 }
 
 async function run(repository: string, addresses: string[], flags: FindFlags): Promise<void> {
@@ -78,5 +83,5 @@ function kindsOf(text: string): string[] {
 }
 
 function secondsOf(text: string | undefined): number | undefined {
-  return text === undefined ? undefined : Math.floor(parseTime(text).getTime() / 1000);
+  return text === undefined ? undefined : Math.floor(parseMoment(text).getTime() / 1000);
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { RestoreError } from '../../core/index.ts';
 import { type CredentialOptions, withCredentials } from '../support/credentials.ts';
+import { withExamples } from '../support/examples.ts';
 import { inspect } from '../support/inspection.ts';
 import { type OutputOptions, withJson } from '../support/output.ts';
 
@@ -22,6 +23,10 @@ export function registerHistory(program: Command): void {
     .option('--follow', 'the same file under any name: the one that has the path at the point')
     .action(run);
   withCredentials(withJson(command));
+  withExamples(command, [
+    '/backup/repo web01:/etc/fstab',
+    "--hash /backup/repo 'sql02:C:\\Users\\eva\\a.docx'",
+  ]);
 }
 
 async function run(repository: string, address: string, flags: HistoryFlags): Promise<void> {

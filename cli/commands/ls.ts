@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { type Address, parseAddress, RestoreError } from '../../core/index.ts';
 import { TIMES, type TimeKind } from '../../server/index.ts';
 import { type CredentialOptions, withCredentials } from '../support/credentials.ts';
+import { withExamples } from '../support/examples.ts';
 import { inspect } from '../support/inspection.ts';
 import { type OutputOptions, withJson } from '../support/output.ts';
 
@@ -29,6 +30,12 @@ export function registerLs(program: Command): void {
     )
     .action(run);
   withCredentials(withJson(command));
+  withExamples(command, [
+    '/backup/repo',
+    '/backup/repo web01',
+    '-l /backup/repo web01@latest:/etc',
+    "/backup/repo 'sql02@2026-11-03:C:\\Users'",
+  ]);
 }
 
 async function run(

@@ -14,6 +14,13 @@ export function parseTime(text: string | undefined): Date {
   });
 }
 
+const DATE = /^\d{4}-\d{2}-\d{2}$/;
+
+/** A time with its offset, or a date: its first moment in UTC, as all times are shown. */
+export function parseMoment(text: string): Date {
+  return parseTime(DATE.test(text) ? `${text}T00:00:00Z` : text);
+}
+
 /** `KEY=VALUE` each. */
 export function parseTags(tags: readonly string[]): Record<string, string> {
   return Object.fromEntries(

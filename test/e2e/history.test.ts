@@ -125,6 +125,14 @@ function expectAsSeen(version: JsonVersion | undefined, file: ListedFile | undef
 }
 
 describe('the history of a file', () => {
+  it('is a table for people', async (context) => {
+    context.skip(missing !== undefined, missing);
+    const { stdout } = await cli.run('history', repository, 'm:/data/file');
+    const [head = '', first = ''] = stdout.toString().split('\n');
+    expect(head).toMatch(/^RESTORE POINTS +# +SIZE {2}MODIFIED$/);
+    expect(first.slice(0, head.indexOf('MODIFIED'))).toMatch(/ 3 +100000 {2}$/);
+  });
+
   it('tells at each point what the kernel saw there', async (context) => {
     context.skip(missing !== undefined, missing);
     const { versions } = await cli.json<JsonHistory>(

@@ -20,6 +20,8 @@ import { JsonList } from '../text/json-list.ts';
 import { formatTime } from '../text/time.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
+/** Columns: two times and what joins them, how many points, bytes, a time. */
+const [SPAN_WIDTH, COUNT_WIDTH, SIZE_WIDTH, TIME_WIDTH] = [52, 4, 12, 20] as const;
 
 /** `history`: every version of a file over the points of its machine, oldest first. */
 export async function history(context: InspectContext, request: HistoryRequest): Promise<void> {
@@ -32,12 +34,16 @@ export async function history(context: InspectContext, request: HistoryRequest):
   const onProblem = (error: RestoreError, path: string): void =>
     remarks.fail(error, showName(path));
   let wasThere = false;
+  let isFirst = true;
   for await (const version of historyOf(source, { wanted, onProblem }, counts)) {
     wasThere ||= version.state !== 'absent';
     if (version.error !== undefined) remarks.fail(version.error, nameOf(version.from));
     const sha256 = request.hash ? await hashOf(context, version) : undefined;
-    if (json === undefined) output.write(lineOf(version, sha256, request.follow));
-    else json.add(versionJson(version, sha256));
+    if (json === undefined) {
+      if (isFirst) output.write(headLine(request));
+      output.write(lineOf(version, sha256, request.follow));
+    } else json.add(versionJson(version, sha256));
+    isFirst = false;
     // Signs of life, and the parent's wish to end this, must get through.
     await new Promise(setImmediate);
   }
@@ -116,6 +122,16 @@ function nameOf({ machine, takenAt }: PointRecord): string {
   return `${machine}@${takenAt}`;
 }
 
+function headLine({ hash, follow }: HistoryRequest): string {
+  const names = [
+    ...['RESTORE POINTS'.padEnd(SPAN_WIDTH), '#'.padStart(COUNT_WIDTH)],
+    ...['SIZE'.padStart(SIZE_WIDTH), 'MODIFIED'.padEnd(TIME_WIDTH)],
+    ...(hash ? ['SHA-256'.padEnd(64)] : []),
+    ...(follow ? ['PATH'] : []),
+  ];
+  return `${names.join('  ').trimEnd()}\n`;
+}
+
 /** From, to, points, size, time, what changed. */
 function lineOf(
   version: Version<PointRecord>,
@@ -124,10 +140,10 @@ function lineOf(
 ): string {
   const { from, to, points, file } = version;
   const span = points === 1 ? from.takenAt : `${from.takenAt} .. ${to.takenAt}`;
-  const columns = [span.padEnd(52), `${points}`.padStart(4)];
+  const columns = [span.padEnd(SPAN_WIDTH), `${points}`.padStart(COUNT_WIDTH)];
   if (file === undefined) return `${[...columns, version.state].join('  ')}\n`;
   const { size, modified, kind } = file.attributes;
-  columns.push(`${size}`.padStart(12), formatTime(modified).padEnd(20));
+  columns.push(`${size}`.padStart(SIZE_WIDTH), formatTime(modified).padEnd(TIME_WIDTH));
   if (sha256 !== undefined) columns.push(sha256);
   if (follow) columns.push(showName(file.path));
   const notes = [
