@@ -32,7 +32,7 @@ export async function inspect<K extends InspectRequestName>(
 }
 
 /** What an inspector remarks on the way, on standard error. */
-export function tellRemark(remark: InspectRemark, flags: OutputOptions): void {
+function tellRemark(remark: InspectRemark, flags: OutputOptions): void {
   if (remark.kind === 'warning') warn(remark.message);
   else reportError(fromPlainError(remark.error), flags.json === true);
 }
