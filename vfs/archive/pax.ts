@@ -26,7 +26,7 @@ function isPlainText(value: string): boolean {
 
 function encodeRecord({ keyword, value }: PaxRecord): Uint8Array {
   const bytes = typeof value === 'string' ? nameToBytes(value) : value;
-  const head = Buffer.from(` ${keyword}=`);
+  const head = Buffer.concat([Buffer.from(' '), nameToBytes(keyword), Buffer.from('=')]);
   const rest = head.byteLength + bytes.byteLength + 1;
   // The digits count themselves: one more may be needed than the first guess has.
   let length = rest + String(rest).length;

@@ -135,10 +135,18 @@ function recordsOf(member: TarMember, path: string, size: number): PaxRecord[] {
   if (!isPlainTime) add('mtime', timeText(modified));
   for (const { name, value } of xattrs) {
     const acl = aclText(name, value);
-    if (acl === undefined) add(`SCHILY.xattr.${name}`, value);
+    if (acl === undefined) add(`SCHILY.xattr.${keywordOf(name)}`, value);
     else add(acl.keyword, acl.text);
   }
   return records;
+}
+
+/**
+ * An equals sign would end the keyword. GNU tar writes it so (`xattr_encode_keyword` of its xheader.c),
+ * and a percent sign too where it would be read as one of the two.
+ */
+function keywordOf(name: string): string {
+  return name.replaceAll(/%(?=25|3D)/g, '%25').replaceAll('=', '%3D');
 }
 
 function ustarHeader(

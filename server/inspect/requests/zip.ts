@@ -1,7 +1,12 @@
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { ZipFile } from 'yazl';
-import { isRestoreError, RestoreError, type SparseSource } from '../../../core/index.ts';
+import {
+  isRestoreError,
+  nameToBytes,
+  RestoreError,
+  type SparseSource,
+} from '../../../core/index.ts';
 import { showName, ZIP_NAMES_COMMENT, ZipNames } from '../../../vfs/index.ts';
 import type { ArchiveRequest } from '../messages.ts';
 import type { InspectContext } from '../session.ts';
@@ -96,7 +101,7 @@ class ZipWriter {
       return;
     }
     if (kind === 'symlink') {
-      const target = Buffer.from(await portableTarget(place));
+      const target = Buffer.from(nameToBytes(await portableTarget(place)));
       const options = { mtime, mode: TYPE_LINK | 0o777, compress: false };
       this.#archive.addBuffer(target, this.#names.pathOf(path, false), options);
       return;
