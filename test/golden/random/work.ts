@@ -305,7 +305,7 @@ export class Work {
   #node(place: string): Operation {
     const random = this.#random;
     const kind = random.pick(['fifo', 'socket', 'character-device', 'block-device']);
-    const major = random.pick([0, 1, 8, 255, 256, 4095]);
+    const major = random.pick([1, 4, 8, 255, 256, 4095]);
     const minor = random.pick([0, 1, 255, 256, 70_000, 1_048_575]);
     return { do: 'mknod', path: place, kind, major, minor };
   }
