@@ -8,20 +8,24 @@ import { type FileChange, isSameFile } from './model.ts';
  */
 export function pairRenamed(changes: readonly FileChange[]): FileChange[] {
   const added = new Map<number, FileChange[]>();
-  for (const change of changes) {
+  // The last one first: it is taken from the end.
+  for (const change of changes.toReversed()) {
     if (change.change !== 'added' || change.after === undefined) continue;
     const { fileNumber } = change.after;
-    added.set(fileNumber, [...(added.get(fileNumber) ?? []), change]);
+    const alike = added.get(fileNumber);
+    if (alike === undefined) added.set(fileNumber, [change]);
+    else alike.push(change);
   }
   const used = new Set<FileChange>();
   const renamed: FileChange[] = [];
   for (const change of changes) {
     const { before } = change;
     if (change.change !== 'removed' || before === undefined) continue;
-    const match = added
-      .get(before.fileNumber)
-      ?.find((one) => !used.has(one) && one.after !== undefined && isSameFile(before, one.after));
-    if (match?.after === undefined) continue;
+    const alike = added.get(before.fileNumber);
+    const match = alike?.at(-1);
+    // One number at one time is one file: if this one is another, so are all.
+    if (match?.after === undefined || !isSameFile(before, match.after)) continue;
+    alike?.pop();
     used.add(change).add(match);
     const aspects = aspectsByAttributes(before, match.after);
     renamed.push({
@@ -30,7 +34,12 @@ export function pairRenamed(changes: readonly FileChange[]): FileChange[] {
     });
   }
   const rest = changes.filter((change) => !used.has(change));
-  return [...rest, ...renamed.filter((change) => !wentAlong(change, renamed))];
+  const directories = new Map<string, string[]>();
+  for (const { before, from, path } of renamed) {
+    if (before?.kind !== 'directory' || from === undefined) continue;
+    directories.set(from, [...(directories.get(from) ?? []), path]);
+  }
+  return [...rest, ...renamed.filter((change) => !wentAlong(change, directories))];
 }
 
 function aspectsByAttributes(before: Attributes, after: Attributes): FileChange['aspects'] {
@@ -45,14 +54,20 @@ function aspectsByAttributes(before: Attributes, after: Attributes): FileChange[
   ];
 }
 
-/** True for what is as it was, in a directory that was renamed itself. */
-function wentAlong({ path, from = '', aspects }: FileChange, all: readonly FileChange[]): boolean {
+/**
+ * True for what is as it was, in a directory that was renamed itself. Asks for each directory above it,
+ * not for each that was renamed: those may be as many as the files.
+ *
+ * @param directories what renamed directories are called now, by what they were called.
+ */
+function wentAlong(
+  { path, from = '', aspects }: FileChange,
+  directories: ReadonlyMap<string, readonly string[]>,
+): boolean {
   if (aspects.length > 0) return false;
-  return all.some(
-    (one) =>
-      one.before?.kind === 'directory' &&
-      one.from !== undefined &&
-      from.startsWith(`${one.from}/`) &&
-      path === `${one.path}${from.slice(one.from.length)}`,
-  );
+  for (let at = from.lastIndexOf('/'); at > 0; at = from.lastIndexOf('/', at - 1)) {
+    const now = directories.get(from.slice(0, at)) ?? [];
+    if (now.some((directory) => path === `${directory}${from.slice(at)}`)) return true;
+  }
+  return false;
 }
