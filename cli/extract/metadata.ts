@@ -109,7 +109,8 @@ export class Metadata {
 
   #modeOf(kind: CopyEntry['kind'], mode: number | undefined): number {
     if (mode === undefined) return (kind === 'directory' ? 0o777 : 0o666) & ~this.#umask;
-    return this.#keepsOwners ? mode : mode & MODE_PLAIN & ~this.#umask;
+    // Unasked, as cp(1) does it: nobody gets more rights than on a new file.
+    return this.#options.acls ? mode : mode & MODE_PLAIN & ~this.#umask;
   }
 
   /** File systems without owners and modes refuse them: the file is whole all the same. */
