@@ -9,9 +9,10 @@ import { makeFatVolume, makeSourceTree } from '../fixtures/file-systems/fat.ts';
 import { listWithSleuthKit } from '../fixtures/file-systems/fat-oracles.ts';
 import { type Listing, listFileSystem } from '../fixtures/file-systems/index.ts';
 import { randomBytes } from '../fixtures/random.ts';
+import { run } from '../fixtures/tools/index.ts';
 import { missingTool, removeFolder, temporaryFolder } from './image-support.ts';
 
-const reason = missingTool('mkfs.fat', 'mcopy', 'fls');
+const reason = missingTool('mkfs.fat', 'mcopy', 'mdir', 'fls');
 const KINDS = [
   { bits: 16, sizeKib: 4500, sectorsPerCluster: 1, label: 'LABEL' },
   { bits: 32, sizeKib: 36_000, sectorsPerCluster: 1, label: 'LABEL' },
@@ -166,6 +167,20 @@ describe.each(KINDS)(
       expect(await namesIn(fileSystem)).toContain('\u03c3\u00fcA.t');
       const lower = edited((editor) => editor.image.writeUInt8(0x08, editor.slot('P1') + 12));
       expect(await namesIn(await open(lower))).toContain('p1');
+    });
+
+    it.each([
+      ['an extension', 8, ' \0\0'],
+      ['a base', 2, '\0JUNK  '],
+    ])('ends %s of a short name at its first NUL, as mtools does', async (_, offset, bytes) => {
+      const image = edited((editor) => {
+        editor.image.write(bytes, editor.slot('P3') + offset, 'latin1');
+      });
+      const file = path.join(folder, 'nul.img');
+      writeFileSync(file, image);
+      const { stdout } = await run('mdir', ['-b', '-i', file, '::']);
+      expect(stdout.split('\n')).toContain('::/P3');
+      expect(await namesIn(await open(image))).toContain('P3');
     });
 
     it('knows no node where no file is', async () => {

@@ -37,8 +37,10 @@ export function shortNameChecksum(entry: Uint8Array, at: number): number {
   return sum;
 }
 
+/** Padded with blanks; Linux and mtools end it at a NUL too, which is allowed nowhere in it. */
 function part(entry: Uint8Array, from: number, to: number, isLower: boolean): string {
-  let end = to;
+  const nul = entry.indexOf(0, from);
+  let end = nul < 0 || nul > to ? to : nul;
   while (end > from && entry[end - 1] === BLANK) end -= 1;
   let name = '';
   for (let index = from; index < end; index += 1) {
