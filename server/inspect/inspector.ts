@@ -49,6 +49,9 @@ const CLOSED_FLAGS = [
 /** Of glibc's malloc: each one keeps what is freed for itself (mallopt(3)). */
 const MALLOC_ARENAS = '2';
 
+/** Of one request: one in its right mind has fewer, and no terminal or log should fill. */
+const REMARKS_MAX = 10_000;
+
 interface Waiting {
   readonly resolve: (outcome: InspectOutcome) => void;
   readonly reject: (error: RestoreError) => void;
@@ -72,6 +75,7 @@ export class Inspector {
   readonly #ended: Promise<void>;
   #end: RestoreError | undefined;
   #number = 0;
+  #remarks = 0;
 
   private constructor(child: ChildProcess, cache: StartCache | undefined, limits: WatchLimits) {
     this.#child = child;
@@ -123,6 +127,7 @@ export class Inspector {
   ): Promise<InspectOutcome> {
     const number = this.#number;
     this.#number += 1;
+    this.#remarks = 0;
     return new Promise((resolve, reject) => {
       if (this.#end !== undefined) {
         reject(this.#end);
@@ -160,13 +165,24 @@ export class Inspector {
       return;
     }
     if (message.kind === 'remark') {
-      for (const { onRemark } of this.#waiting.values()) onRemark(message.remark);
+      this.#tell(message.remark);
       return;
     }
     const waiting = this.#waiting.get(message.number);
     this.#waiting.delete(message.number);
     if (message.ok) waiting?.resolve(message.outcome);
     else waiting?.reject(fromPlainError(message.error));
+  }
+
+  #tell(remark: InspectRemark): void {
+    this.#remarks += 1;
+    if (this.#remarks > REMARKS_MAX + 1) return;
+    const rest: InspectRemark = {
+      kind: 'warning',
+      message: 'there are more remarks than are told',
+    };
+    const told = this.#remarks > REMARKS_MAX ? rest : remark;
+    for (const { onRemark } of this.#waiting.values()) onRemark(told);
   }
 
   /** It has read nothing of others yet: the last moment to keep what it compiled. */

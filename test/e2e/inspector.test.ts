@@ -175,6 +175,13 @@ describe('an inspector', () => {
     expect(before.size).toBeGreaterThan(0);
   });
 
+  it('that never stops talking is not listened to for ever', async () => {
+    const { told } = await attempt({ attempt: 'flood' });
+    const lines = told.split('\n');
+    expect(lines).toHaveLength(10_001);
+    expect(lines.at(-1)).toContain('more remarks');
+  });
+
   it('that talks nonsense harms nobody, and moves no cursor', async () => {
     const { told } = await attempt({ attempt: 'crooked' });
     expect(told).not.toMatch(/[\p{Cc}\p{Cf}](?<!\n)/u);

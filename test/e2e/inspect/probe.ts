@@ -78,6 +78,10 @@ const ATTEMPTS = {
     enableCompileCache();
     return getCompileCacheDir();
   },
+  flood: () => {
+    const remark = { kind: 'warning', message: 'more and more' };
+    for (let count = 0; count < 20_000; count += 1) process.send?.({ kind: 'remark', remark });
+  },
   crooked: () => {
     for (const message of CROOKED) process.send?.(message);
   },
