@@ -83,6 +83,7 @@ async function fill(
     names: 'windows',
     blockBytes: clusterBytes,
     reachBytes: random.pick([100_000, 1_000_000]),
+    isFillable: true,
     times: [FIRST_SECONDS, LAST_SECONDS],
     unitNanoseconds: 1_000_000_000,
   });

@@ -77,6 +77,7 @@ export function randomExt(random: Random, journaled = false): RandomExt {
       isPosix: true,
       isKernel: true,
       hasHardLinks: true,
+      isFillable: true,
       times: inodeBytes > 128 ? [-(2 ** 31), 2 ** 34 - 2 ** 31 - 1] : [-(2 ** 31), 2 ** 31 - 1],
       unitNanoseconds: 1,
     },

@@ -15,6 +15,8 @@ export interface Abilities {
   /** Has `fallocate`, inode flags and ACLs, as the kernel's own file systems do. */
   readonly isKernel?: boolean;
   readonly hasHardLinks?: boolean;
+  /** Is a volume of its own, which may be filled up to have its free space in pieces. */
+  readonly isFillable?: boolean;
   /** Is NTFS, under ntfs-3g: named streams (as `file:stream`), attributes of Windows. */
   readonly isNtfs?: boolean;
   /** The last moment that a file's time can be, in seconds since 1970; and the first. */
@@ -82,7 +84,8 @@ export class Work {
       ...(isKernel === true
         ? [this.#allocate, this.#allocate, this.#allocate, this.#flag, this.#acl, this.#setXattr]
         : []),
-      ...(random3(this.#random) ? [this.#fill] : []),
+      // It takes its time: seldom.
+      ...(this.#can.isFillable === true && this.#random.below(25) === 0 ? [this.#fill] : []),
     ];
   }
 
@@ -339,9 +342,6 @@ const XATTRS = [
 ];
 
 const WORK_TIMEOUT_MS = 600_000;
-
-/** Filling a volume takes its time: seldom. */
-const random3 = (random: Random): boolean => random.below(25) === 0;
 
 /** Does the work under a mount point. */
 export async function doWork(root: string, operations: readonly Operation[]): Promise<Done> {
