@@ -12,7 +12,7 @@ import { MAGIC, Record } from './layout.ts';
 
 /** The unit in which the MFT is read. */
 const PIECE_BYTES = 16 * 1024;
-const CACHE_BYTES = 32 * 1024 * 1024;
+const CACHE_BYTES = 12 * 1024 * 1024;
 /** Pieces that are read at once where the reader goes through the MFT in order. */
 const AHEAD_PIECES = 64;
 

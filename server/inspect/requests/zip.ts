@@ -13,6 +13,7 @@ import type { InspectContext } from '../session.ts';
 import { type Below, belowInArchive, portableTarget } from './below.ts';
 import { eachAddress } from './each-address.ts';
 import { CutOff, readAhead, verify } from './member-content.ts';
+import { forgetMembers } from './zip-members.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 /** A zip's times are 32 bits with a sign, and none is before 1970. */
@@ -24,6 +25,7 @@ const TYPE_LINK = 0o120000;
 /** `zip`: what addresses name, as one archive on the output. */
 export async function zip(context: InspectContext, request: ArchiveRequest): Promise<void> {
   const archive = new ZipFile();
+  forgetMembers(archive);
   const adding = addAll(archive, context, request).catch((error: unknown) => {
     // Ends the writing too, and with this error.
     archive.outputStream.emit('error', error);
