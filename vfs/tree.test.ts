@@ -102,6 +102,25 @@ describe('a tree of volumes', () => {
     await expect(resolvePath(tree, '/srv/shown')).rejects.toMatchObject({ code: 'CORRUPT' });
   });
 
+  it('sorts no more entries than it may hold, and says from where on', async () => {
+    const names = ['f', 'b', 'e', 'a', 'd', 'c'];
+    const tree = new Tree([
+      { at: '/', volume: volume('root', 'many') },
+      ...names.map((name) => ({ at: `/many/${name}`, volume: volume(name, 'inside') })),
+    ]);
+    const { place } = await resolvePath(tree, '/many');
+    for (const sortedMax of [2, 6]) {
+      const seen: string[] = [];
+      let unsorted = 0;
+      for await (const step of walk(tree, place, { sorted: true, sortedMax, depthMax: 0 })) {
+        if (step.isUnsorted === true) unsorted += 1;
+        seen.push(...step.entries.map(({ name }) => name));
+      }
+      expect(seen.toSorted()).toEqual(names.toSorted());
+      expect(unsorted).toBe(sortedMax < names.length ? 1 : 0);
+    }
+  });
+
   it('ends paths that are too deep', async () => {
     const tree = new Tree([{ at: '/', volume: volume('deep', 'a/'.repeat(2_000)) }]);
     await expect(resolvePath(tree, '/a'.repeat(1_500))).rejects.toMatchObject({ code: 'LIMIT' });
