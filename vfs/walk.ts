@@ -40,7 +40,7 @@ export interface WalkStep {
 }
 
 /** As many as fit the memory of the process that parses, with all that it holds besides. */
-const SORTED_MAX = 1_500_000;
+const SORTED_MAX = 1_000_000;
 /** What else waits in this process has its turn at least this often, whatever comes from a cache. */
 const TURN_MS = 100;
 
