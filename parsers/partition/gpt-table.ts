@@ -42,11 +42,12 @@ async function findCopies(disk: BlockSource, sectorSize: SectorSize): Promise<Co
   const stated = primary?.copy?.alternateLba ?? last;
   let backup = stated > 1 ? await inspectGptCopy(disk, stated, sectorSize) : undefined;
   if (backup === undefined && last > 1) backup = await inspectGptCopy(disk, last, sectorSize);
-  return primary === undefined && backup === undefined ? undefined : { primary, backup };
+  const isThere = primary?.isThere === true || backup?.isThere === true;
+  return isThere ? { primary, backup } : undefined;
 }
 
 function tableFrom(disk: BlockSource, sectorSize: SectorSize, copies: Copies): PartitionTable {
-  const { primary, backup } = copies;
+  const { primary } = copies;
   const findings: Finding[] = problemsOf(copies);
   if (sectorSize !== disk.sectorSize) {
     findings.push({
@@ -60,7 +61,7 @@ function tableFrom(disk: BlockSource, sectorSize: SectorSize, copies: Copies): P
     sectorSize,
     partitions: entries.map(partitionOf),
     findings,
-    isFaint: primary === undefined && backup !== undefined,
+    isFaint: primary?.isThere !== true,
   };
 }
 

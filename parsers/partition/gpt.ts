@@ -53,6 +53,8 @@ export interface GptCopy {
 /** What stands where a copy should: itself as far as it makes sense, and what is wrong with it. */
 export interface InspectedCopy {
   readonly copy: GptCopy | undefined;
+  /** Its signature stands there; where the sector cannot be read at all, nothing speaks for a copy. */
+  readonly isThere: boolean;
   /** `CORRUPT` and `UNSUPPORTED`; a copy without any is sound. */
   readonly problems: readonly RestoreError[];
 }
@@ -70,14 +72,16 @@ export async function inspectGptCopy(
   const headerOffset = lba * sectorSize;
   if (!(headerOffset >= 0 && headerOffset + sectorSize <= disk.size)) return undefined;
   const problems: RestoreError[] = [];
+  let isThere = false;
   try {
     const header = await readBytes(disk, headerOffset, sectorSize);
     if (Header.signature(layout.viewOf(header)) !== SIGNATURE) return undefined;
+    isThere = true;
     const copy = await readParts(disk, { lba, header, headerOffset, sectorSize }, problems);
-    return { copy, problems };
+    return { copy, isThere, problems };
   } catch (error) {
     if (!isRestoreError(error, 'CORRUPT') && !isRestoreError(error, 'UNSUPPORTED')) throw error;
-    return { copy: undefined, problems: [...problems, error] };
+    return { copy: undefined, isThere, problems: [...problems, error] };
   }
 }
 
