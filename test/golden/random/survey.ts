@@ -136,7 +136,7 @@ function nanoseconds(time: Attributes['modified']): string {
 }
 
 /** A file's digests and data ranges, of a source that this closes. */
-export async function contentOf(
+async function contentOf(
   source: SparseSource,
   random: Random,
 ): Promise<Pick<Surveyed, 'pieces' | 'sha256' | 'data'>> {
