@@ -1,4 +1,5 @@
-import { mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import path from 'node:path';
 import { asRestoreError, RestoreError } from '../../core/index.ts';
 import { Extractor } from './extractor.ts';
 import type { CLibrary } from './libc.ts';
@@ -20,9 +21,17 @@ export function openTarget(
     });
   }
   try {
-    const isNew = mkdirSync(folder, { recursive: true }) !== undefined;
+    const isNew = !existsSync(folder);
+    if (isNew) makeFolders(path.resolve(folder));
     return new Extractor(folder, isNew, options, library);
   } catch (error) {
     throw asRestoreError(error, 'cannot write to the folder', { object: folder });
   }
+}
+
+/** One by one: Node's own way goes round for ever where nothing can be made, as in /proc. */
+function makeFolders(folder: string): void {
+  const above = path.dirname(folder);
+  if (!existsSync(above)) makeFolders(above);
+  mkdirSync(folder);
 }

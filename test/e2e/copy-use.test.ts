@@ -87,6 +87,24 @@ describe('cp', () => {
   });
 });
 
+describe('the folder of a copy', () => {
+  it('is made with those above it, or cannot be, and that is said', async (context) => {
+    using scratch = new Scratch();
+    const { cli, repository } = await extMachine(scratch, context, SHARE);
+    const copy = ['cp', repository, 'web01@latest:/share/one.txt'];
+    const deep = scratch.file('some/folders/down');
+    expect((await cli.run(...copy, deep)).status).toBe(EXIT.ok);
+    expect(readFileSync(`${deep}/one.txt`, 'utf8')).toBe('one');
+    for (const nowhere of ['/proc/nowhere', `${deep}/one.txt/below`]) {
+      const { status, stderr } = await cli.run(...copy, nowhere);
+      expect([status === EXIT.ok, stderr]).toEqual([
+        false,
+        expect.stringContaining('cannot write to the folder'),
+      ]);
+    }
+  });
+});
+
 describe('a long copy', () => {
   const files = ['a', 'b', 'c', 'd', 'e', 'f'];
   const LARGE: ExtRecipe = {
