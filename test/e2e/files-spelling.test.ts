@@ -80,3 +80,16 @@ describe('what is not found is told with what to write', () => {
     expect(found.stderr).toContain(hint);
   });
 });
+
+describe('two machines', () => {
+  it('are not compared as if they were one', async (context) => {
+    context.skip(missing !== undefined, missing);
+    const image = scratch.file('disk.img');
+    await cli.json('capture', repository, image, '--machine', 'web02', '--format', 'raw');
+    const { status, error } = await cli.failure('diff', repository, 'web01@latest', 'web02@latest');
+    expect([status, error.message]).toEqual([
+      EXIT.invalid,
+      expect.stringContaining('the addresses name two machines'),
+    ]);
+  });
+});

@@ -17,6 +17,7 @@ export async function diff(context: InspectContext, request: DiffRequest): Promi
   const { session, output, remarks } = context;
   const before = await session.point(request.before);
   const after = await session.point(request.after);
+  if (before.point.machine !== after.point.machine) throw twoMachines(request);
   const difference = await compareMachines({
     before: before.machine,
     after: after.machine,
@@ -28,6 +29,14 @@ export async function diff(context: InspectContext, request: DiffRequest): Promi
   if (request.json) writeJson(context, before, after, difference, request.summary);
   else if (request.summary) output.write(summaryText(difference));
   else for (const change of difference.changes) output.write(lineOf(change));
+}
+
+/** Their volumes are not each other's: what is only in one might be taken for the same. */
+function twoMachines({ before, after }: DiffRequest): RestoreError {
+  return new RestoreError('INVALID', 'the addresses name two machines', {
+    where: { expected: before, found: after },
+    hint: 'Compare two points of one machine.',
+  });
 }
 
 /** Where to compare: both addresses must mean the same part of the machine. */
