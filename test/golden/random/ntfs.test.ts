@@ -55,7 +55,8 @@ describe(`random NTFS, seed ${SEED}${suffix}`, () => {
     const image = path.join(folder, 'random.img');
     await runRounds('ntfs', 12, image, async (random) => {
       const recipe = randomNtfs(random);
-      const told = `${recipe.format.join(' ')} ${recipe.mount.join()} ${recipe.sizeBytes}`;
+      const { format, mount, sizeBytes, isCrashed } = recipe;
+      const told = `${format.join(' ')} ${mount.join()} ${sizeBytes}${isCrashed ? ' crashed' : ''}`;
       try {
         const isMade = await make(random, recipe, image);
         if (!isMade) return 'refused by mkntfs';
@@ -152,11 +153,20 @@ async function compare(random: Random, image: string, recipe: RandomNtfs): Promi
     if (!recipe.isCrashed) expect(fileSystem.health.state).toBe('clean');
     return survey;
   });
-  expectAlike(ours, theirs, project);
+  expectAlike(ours, withCountedLinks(theirs), project);
   // Nor does it read clusters of more than 64 KiB, and holes longer than the volume.
   const isLong = [...theirs.values()].some(({ size }) => size > recipe.sizeBytes);
   const isSmall = theirs.size <= SLEUTH_KIT_FILES_MAX && !recipe.hasLargeClusters && !isLong;
   if (isSmall) await compareWithSleuthKit(image, ours);
+}
+
+/** A file's names that are listed: on full volumes ntfs-3g leaves records that count them wrong. */
+function withCountedLinks(survey: Survey): Survey {
+  const counts = new Map<number | undefined, number>();
+  for (const { inode } of survey.values()) counts.set(inode, (counts.get(inode) ?? 0) + 1);
+  return new Map(
+    [...survey].map(([place, told]) => [place, { ...told, links: counts.get(told.inode) ?? 0 }]),
+  );
 }
 
 /** Owners and modes are ntfs-3g's own; the sizes of directories and the places of data everyone's. */
