@@ -14,6 +14,7 @@ import {
   movedNumbers,
   type Pair,
   placedLinks,
+  replacedDirectories,
 } from './links.ts';
 import {
   type Aspect,
@@ -60,6 +61,7 @@ class Comparing {
   readonly #added: LoneName[] = [];
   /** What a renamed file came down on. */
   readonly #overwritten = new Set<string>();
+  #replaced: ReadonlySet<number> = new Set();
 
   constructor(comparison: RecordComparison) {
     const { before, after, changed } = comparison;
@@ -79,7 +81,8 @@ class Comparing {
     await this.#addPairs(pairs, touched);
     const tell = (error: RestoreError, number: number): void => onProblem(error, `#${number}`);
     const listings = await listTouched(before, after, pairs, tell, signal);
-    await this.#addPairs(pairs, movedNumbers(listings));
+    this.#replaced = replacedDirectories(pairs);
+    await this.#addPairs(pairs, movedNumbers(listings, this.#replaced));
     const links = await findLinks(before, after, pairs, listings, signal);
     for (const [error, number] of misplacedDirectories(pairs, links)) tell(error, number);
     const placed = await this.#locate(links);
@@ -135,9 +138,14 @@ class Comparing {
     const { before, after } = this.#comparison;
     const was = names.before ?? NONE;
     const is = names.after ?? NONE;
-    const gone = [...was].filter(([key]) => !is.has(key)).map(([, name]) => before.pathOf(name));
-    const come = [...is].filter(([key]) => !was.has(key)).map(([, name]) => after.pathOf(name));
-    const kept = [...is].filter(([key]) => was.has(key)).map(([, name]) => after.pathOf(name));
+    const isKept = ([key, name]: readonly [string, RecordName]): boolean => {
+      const old = was.get(key);
+      if (old === undefined || !is.has(key)) return false;
+      return !this.#replaced.has(name.parent) || before.pathOf(old) === after.pathOf(name);
+    };
+    const gone = [...was].filter((name) => !isKept(name)).map(([, name]) => before.pathOf(name));
+    const come = [...is].filter((name) => !isKept(name)).map(([, name]) => after.pathOf(name));
+    const kept = [...is].filter(isKept).map(([, name]) => after.pathOf(name));
     const lost = gone.filter((path) => path !== undefined).sort();
     const won = come.filter((path) => path !== undefined).sort();
     const stay = kept.filter((path) => path !== undefined);

@@ -5,7 +5,7 @@ import {
   type RecordName,
   RestoreError,
 } from '../../core/index.ts';
-import type { SideFile } from './model.ts';
+import { isSameFile, type SideFile } from './model.ts';
 import type { RecordSide } from './record-side.ts';
 
 /** A file's two states. */
@@ -28,6 +28,16 @@ function keyOf({ parent, name }: RecordName): string {
 
 /** What touched directories hold, by directory and then by {@link keyOf}. */
 type Listings = ReadonlyMap<number, ReadonlyMap<string, RecordName>>;
+
+/** Numbers that another directory has now: it was removed, and its number used again. */
+export function replacedDirectories(pairs: ReadonlyMap<number, Pair>): Set<number> {
+  const replaced = new Set<number>();
+  for (const [number, { before, after }] of pairs) {
+    if (!isDirectory(before) || !isDirectory(after)) continue;
+    if (!isSameFile(before.attributes, after.attributes)) replaced.add(number);
+  }
+  return replaced;
+}
 
 /** What the touched directories hold on both sides. */
 export interface BothListings {
@@ -64,15 +74,22 @@ export async function listTouched(
   return { before: one, after: other };
 }
 
-/** Numbers of the files with a name that is on one side alone: their own records may say nothing. */
-export function movedNumbers({ before, after }: BothListings): Set<number> {
+/**
+ * Numbers of the files with a name that is on one side alone: their own records may say nothing.
+ *
+ * @param replaced numbers that two directories have, one after the other: no name in them stayed.
+ */
+export function movedNumbers(
+  { before, after }: BothListings,
+  replaced: ReadonlySet<number>,
+): Set<number> {
   const moved = new Set<number>();
   for (const [side, opposite] of [
     [before, after],
     [after, before],
   ] as const) {
     for (const [directory, names] of side) {
-      const others = opposite.get(directory);
+      const others = replaced.has(directory) ? undefined : opposite.get(directory);
       for (const [key, { number }] of names) {
         if (others?.get(key)?.number !== number) moved.add(number);
       }
