@@ -2,6 +2,12 @@ import { asRestoreError, type Attributes, RestoreError } from '../../../core/ind
 import { type Place, showName, type TreeEntry, walk } from '../../../vfs/index.ts';
 import type { InspectContext, OpenAddress } from '../session.ts';
 
+/**
+ * Files of larger directories come as they are read, near each other on the disk: by name, each one
+ * would have another part of the disk decoded for itself.
+ */
+const SORTED_MAX = 32_768;
+
 /** One file, directory or link that is to leave the machine. */
 export interface Below {
   readonly place: Place;
@@ -29,7 +35,8 @@ export async function* below(
   if (!recursive) return;
   const base = place.path === '/' ? 0 : place.path.length;
   const namesOf = ({ path }: Place): string[] => path.slice(base).split('/').filter(Boolean);
-  for await (const step of walk(tree, place, { attributes: true, sorted: true })) {
+  const options = { attributes: true, sorted: true, sortedMax: SORTED_MAX };
+  for await (const step of walk(tree, place, options)) {
     const { directory, entries, error, from, isEntered, isFirst } = step;
     if (from !== undefined && isFirst) {
       const { parent, entry } = from;
