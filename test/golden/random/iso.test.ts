@@ -104,7 +104,8 @@ async function compare(
   const taken = path.join(folder, 'taken');
   rmSync(taken, { recursive: true, force: true });
   mkdirSync(taken);
-  await run('bsdtar', ['-x', '-p', '-f', image, '-C', taken], { env: UTC, accept: [0, 1] });
+  // -P: it would take a backslash off the front of a name.
+  await run('bsdtar', ['-x', '-p', '-P', '-f', image, '-C', taken], { env: UTC, accept: [0, 1] });
   const theirs = await surveyMounted(taken, []);
   const source = await surveyMounted(path.join(folder, 'source'), []);
   const ours = await withVolume(image, (fileSystem) => surveyFileSystem(fileSystem, random));
