@@ -1,5 +1,5 @@
 /** A directory with very many files, listed by an inspector that may use little memory. */
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -7,6 +7,7 @@ import { Inspector, type InspectRequestName, type InspectRequests } from '../../
 import { makeExt } from '../fixtures/file-systems/ext.ts';
 import { LoopDevice } from '../fixtures/loop-device.ts';
 import { Scratch } from '../fixtures/repository.ts';
+import { run } from '../fixtures/tools/index.ts';
 import { Cli, EXIT } from './command/harness.ts';
 
 const MIB = 1024 * 1024;
@@ -94,4 +95,21 @@ describe('a directory of very many files', () => {
     );
     expect(lines.slice(FILES + 2)).toEqual(['', `1 directories, ${FILES} files`, '']);
   });
+
+  it.for([
+    ['zip', 'unzip', '-Z1'],
+    ['tar', 'tar', '-tf'],
+  ] as const)(
+    'is one %s archive, more members than 16 bits count',
+    async ([format, tool, list]) => {
+      const cli = new Cli(scratch);
+      const { status, stdout } = await cli.run(format, repository, ...addresses);
+      expect(status).toBe(EXIT.ok);
+      const archive = scratch.file(`archive.${format}`);
+      writeFileSync(archive, stdout);
+      const names = (await run(tool, [list, archive])).stdout.trim().split('\n');
+      const files = names.map((name) => name.replace(/^\.\//, ''));
+      expect(files.filter((name) => name.endsWith('.eml')).sort()).toEqual(NAMES);
+    },
+  );
 });

@@ -158,21 +158,24 @@ function ustarHeader(
   const { mode, uid, gid, modified, target = '', device } = member;
   const header = new Uint8Array(TAR_BLOCK_BYTES);
   const [prefix, name] = split(path);
-  put(header, 0, NAME_BYTES, nameToBytes(name));
+  put(header, 0, NAME_BYTES, name);
   octal(header, 100, 8, mode & 0o7777);
   octal(header, 108, 8, Math.min(uid, OCTAL_8_MAX));
   octal(header, 116, 8, Math.min(gid, OCTAL_8_MAX));
   octal(header, 124, 12, Math.min(size, OCTAL_12_MAX));
   octal(header, 136, 12, Math.min(Math.max(0, modified.seconds), OCTAL_12_MAX));
-  put(header, 156, 1, Buffer.from(type));
-  put(header, 157, NAME_BYTES, nameToBytes(target));
-  put(header, 257, 8, Buffer.from('ustar\x0000'));
+  put(header, 156, 1, type);
+  put(header, 157, NAME_BYTES, target);
+  put(header, 257, 8, 'ustar\x0000');
   octal(header, 329, 8, device?.major ?? 0);
   octal(header, 337, 8, device?.minor ?? 0);
-  put(header, 345, PREFIX_BYTES, nameToBytes(prefix));
+  put(header, 345, PREFIX_BYTES, prefix);
   header.fill(0x20, 148, 156);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  put(header, 148, 8, Buffer.from(`${sum.toString(8).padStart(6, '0')}\0 `));
+  let sum = 0;
+  for (let at = 0; at < TAR_BLOCK_BYTES; at += 1) sum += header[at] as number;
+  // A NUL and a blank behind six digits, as the format was first written.
+  octal(header, 148, 7, sum);
+  header[154] = 0;
   return header;
 }
 
@@ -240,10 +243,21 @@ function sparseMap(data: readonly Extent[], size: number): Uint8Array {
   return Buffer.concat([text, new Uint8Array(paddingOf(text.byteLength))]);
 }
 
-function put(header: Uint8Array, at: number, length: number, bytes: Uint8Array): void {
-  header.set(bytes.subarray(0, length), at);
+/** As much of a text as there is room for. */
+function put(header: Uint8Array, at: number, length: number, text: string): void {
+  if (!isAscii(text)) {
+    header.set(nameToBytes(text).subarray(0, length), at);
+    return;
+  }
+  const count = Math.min(length, text.length);
+  for (let index = 0; index < count; index += 1) header[at + index] = text.charCodeAt(index);
 }
 
+/** Digits that fill a field up to the NUL at its end. */
 function octal(header: Uint8Array, at: number, length: number, value: number): void {
-  put(header, at, length, Buffer.from(`${value.toString(8).padStart(length - 1, '0')}\0`));
+  let rest = value;
+  for (let index = at + length - 2; index >= at; index -= 1) {
+    header[index] = 0x30 + (rest % 8);
+    rest = Math.floor(rest / 8);
+  }
 }

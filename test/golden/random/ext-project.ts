@@ -1,11 +1,11 @@
 import type { Surveyed } from './survey.ts';
 
 const INODE_BYTES_MAX = 4096;
-const SECTOR_BYTES = 512;
 
 /**
- * All that both tell. Of a file inside its inode, which has no blocks, the kernel says that it has some,
- * lest programs take it for a hole (`ext4_getattr`).
+ * All that both tell. Of a file inside its inode the kernel says that it has blocks for its size, besides
+ * those of its attributes, lest programs take it for a hole (`ext4_getattr`): whether a small file lies
+ * there is not among what it tells, so of small files blocks are not compared.
  */
 export function projectExt({
   unreadable: _unreadable,
@@ -13,7 +13,6 @@ export function projectExt({
   allocated = 0,
   ...all
 }: Surveyed): object {
-  const isInline = all.kind === 'file' && all.size <= INODE_BYTES_MAX && all.data?.length === 1;
-  const sectors = Math.ceil(all.size / SECTOR_BYTES) * SECTOR_BYTES;
-  return { ...all, allocated: isInline && allocated === 0 ? sectors : allocated };
+  const mayBeInline = all.kind === 'file' && all.size > 0 && all.size <= INODE_BYTES_MAX;
+  return mayBeInline ? all : { ...all, allocated };
 }
