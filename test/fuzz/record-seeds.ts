@@ -116,9 +116,12 @@ async function stateOf(image: string, listed: (image: string) => Promise<Listing
   return { bytes, listing: await listed(image) };
 }
 
-/** Without the mount point, which ntfs-3g puts before the targets of junctions. */
+/**
+ * Without the mount point, which ntfs-3g puts before the targets of junctions, and without the modes and
+ * owners that it shows for all alike.
+ */
 function listNtfs(mountPoint: string): Listing {
-  const without = ({ target, ...file }: ListedFile): ListedFile =>
+  const without = ({ target, mode: _mode, owner: _owner, ...file }: ListedFile): ListedFile =>
     target === undefined ? file : { ...file, target: target.replace(mountPoint, '') };
   return new Map([...listMounted(mountPoint)].map(([name, file]) => [name, without(file)]));
 }
