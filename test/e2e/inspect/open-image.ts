@@ -4,9 +4,11 @@
  */
 import { isRestoreError } from '../../../core/index.ts';
 import { findVolumes, openFileSystem, openImage, type Volume } from '../../../parsers/index.ts';
-// oxlint-disable-next-line no-restricted-imports -- the door is for those who start an inspector
+// oxlint-disable no-restricted-imports -- the doors are for those who start an inspector: what else they
+// lead to, such as databases, is none of its business
 import { giveUpStartRights } from '../../../server/inspect/rights.ts';
-import { localFiles } from '../../../store-writer/index.ts';
+import { localFiles } from '../../../store-writer/file-source.ts';
+// oxlint-enable no-restricted-imports
 import { readAll } from '../../fixtures/file-systems/read-all.ts';
 
 /**
