@@ -8,7 +8,7 @@ const KINDS_WITH_A_FOLDER = ['tooling', 'golden', 'fuzz', 'e2e'] as const;
  * own, and nothing in them is timed. The others start guests, or time what they see: one at a time.
  */
 const COMMANDS_ONLY = [
-  'test/e2e/{archive,cli,cli-increment,copy,damage,diff*,every-image,files-*,history*}.test.ts',
+  'test/e2e/{archive,cli,cli-increment,copy,copy-use,damage,diff*,every-image,files-*,history*}.test.ts',
   'test/e2e/{damage-service,kill,kill-disk-full,overlay-crash,overlay-identity,restore-points}.test.ts',
 ];
 
